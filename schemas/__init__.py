@@ -1,0 +1,1 @@
+"""What is agreed: pydantic models of everything that crosses a boundary."""

@@ -1,0 +1,45 @@
+"""The sources file: which ATS accounts feed us, their secrets (by reference only), and who may call the gateway."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import Agreed
+
+
+class SecretRef(Agreed):
+    """A secret by reference: the name of an environment variable, or of a file. Never the secret itself."""
+
+    env: str | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret has exactly one of env, file")
+        return self
+
+
+class Account(Agreed):
+    """One account of one vendor. `webhook_secrets` may hold two while a secret is rotated."""
+
+    account: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    system: str
+    webhook_secrets: tuple[SecretRef, ...] = ()
+    polled: tuple[str, ...] = ()  #: record types that arrive by POST /records or by our poller
+
+
+class Token(Agreed):
+    """A bearer token with who it stands for. `extractor` may post records, the others facts."""
+
+    identity: str
+    role: Literal["extractor", "talent_acquisition", "hiring_manager", "approver", "api"]
+    token: SecretRef
+
+
+class Sources(Agreed):
+    tenant: str
+    accounts: tuple[Account, ...] = Field(min_length=1)
+    tokens: tuple[Token, ...] = ()

@@ -1,0 +1,1 @@
+"""Mutual SLA: what moves. The pure core, the connectors and the shell around them; DESIGN.md has the map."""

@@ -1,0 +1,282 @@
+"""The `mutual-sla` command: one verb a job, each imported only when it is called so that `--help` is instant.
+
+Exit codes: 0 done, 2 bad usage, 65 bad data, 69 unreachable service, 78 bad configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams import clock, settings
+from streams.errors import MutualSLAError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Mutual service levels in hiring: both sides' promises, kept or not, from the ATS's own facts.",
+)
+rejected_app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be used, and putting it back.")
+app.add_typer(rejected_app, name="rejected")
+
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="data and logs of everything `up` starts")]
+Brokers = Annotated[str | None, typer.Option("--brokers", help="use this Kafka instead of the embedded one")]
+DeployDir = Annotated[Path | None, typer.Option("--deploy-dir", help="where policy.yaml and its siblings are")]
+AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+def _settings(**overrides: Any) -> settings.Settings:
+    return settings.from_environment(**overrides)
+
+
+def _instant(text: str) -> datetime:
+    """An ISO-8601 instant; a date alone is its first instant in UTC; a time without a zone is refused."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not an ISO-8601 time such as 2026-05-04T09:00:00Z") from None
+    if moment.tzinfo is None:
+        if len(text) > 10:
+            raise typer.BadParameter(f"{text!r} has no time zone; write {text}Z for UTC")
+        moment = moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
+
+
+# -- the whole thing on this machine ---------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    port: Annotated[int | None, typer.Option(help="port of the embedded Kafka; default: a free one")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="track workers")] = 1,
+    detach: Annotated[bool, typer.Option("--detach", help="return once everything is ready")] = False,
+) -> None:
+    """Start Kafka, topics and every role; stay in the foreground until Ctrl-C unless --detach."""
+    from streams import supervisor
+
+    configured = _settings(state_dir=state_dir, brokers=brokers)
+    supervisor.up(configured, embedded=brokers is None, port=port, workers=workers, detach=detach)
+
+
+@app.command()
+def down(state_dir: StateDir = None) -> None:
+    """Stop everything that `up` started."""
+    from streams import supervisor
+
+    supervisor.down(_settings(state_dir=state_dir))
+
+
+@app.command()
+def status(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """Health, lag and address of each role; exit 69 if one is not healthy."""
+    from streams import supervisor
+
+    supervisor.status(_settings(state_dir=state_dir), as_json=as_json)
+
+
+@app.command()
+def demo(
+    state_dir: StateDir = None,
+    seed: Annotated[int, typer.Option(help="of the simulated company")] = 7,
+    exit_after: Annotated[bool, typer.Option("--exit", help="stop everything after the summary")] = False,
+) -> None:
+    """A simulated company's six months through the gateway's HTTP door, then figures and where to look."""
+    from streams import demo as demonstration
+
+    demonstration.run(_settings(state_dir=state_dir), seed=seed, exit_after=exit_after)
+
+
+# -- one role, for a container ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def gateway() -> None:
+    """Webhooks, records and facts in, over HTTP."""
+    from streams import gateway as role
+
+    role.run(_settings(), clock.from_environment())
+
+
+@app.command()
+def worker(role: Annotated[str, typer.Argument(help="normalise or track")]) -> None:
+    """One Faust worker."""
+    if role == "normalise":
+        from streams import normalise
+
+        normalise.run(_settings(), clock.from_environment())
+    elif role == "track":
+        from streams import track
+
+        track.run(_settings(), clock.from_environment())
+    else:
+        raise typer.BadParameter(f"{role!r} is not a worker; there are normalise and track")
+
+
+@app.command()
+def ledger() -> None:
+    """The ledger writer: sla.outcomes and ats.rejected into the database."""
+    from streams import ledger_writer
+
+    ledger_writer.run(_settings(), clock.from_environment())
+
+
+@app.command()
+def exporter() -> None:
+    """/metrics from the ledger."""
+    from streams import exporter as role
+
+    role.run(_settings(), clock.from_environment())
+
+
+@app.command()
+def api() -> None:
+    """The authenticated read API."""
+    from streams import api as role
+
+    role.run(_settings(), clock.from_environment())
+
+
+@app.command()
+def pager() -> None:
+    """Takes Alertmanager's webhook, looks up why, and reaches the owner."""
+    from streams import pager as role
+
+    role.run(_settings(), clock.from_environment())
+
+
+@app.command()
+def digest(
+    as_of: Annotated[str | None, typer.Option(help="week ending here; default: now")] = None,
+    send: Annotated[bool, typer.Option("--send", help="to the teams' contacts instead of the terminal")] = False,
+) -> None:
+    """The weekly digest of each team: where a goal was missed, where it was met."""
+    from streams import digest as job
+
+    job.run(_settings(), _instant(as_of) if as_of else clock.from_environment().now(), send=send)
+
+
+@app.command()
+def topics(brokers: Brokers = None) -> None:
+    """Create missing topics and verify all; refuses a partition-count mismatch."""
+    from streams import topics as job
+
+    job.ensure(_settings(brokers=brokers))
+
+
+# -- without Kafka ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(deploy_dir: DeployDir = None, as_json: AsJson = False) -> None:
+    """Validate policy, calendars, people, stages and sources: all faults at once, with file and line."""
+    from streams import check as job
+
+    job.run(_settings(deploy_dir=deploy_dir), as_json=as_json)
+
+
+@app.command()
+def normalise(
+    system: str,
+    files: list[Path],
+    account: Annotated[str | None, typer.Option(help="source account; default: the system's name")] = None,
+    record_type: Annotated[str | None, typer.Option("--type", help="the files hold polled records of this type")] = None,
+    received_at: Annotated[str | None, typer.Option(help="when they were received; default: now")] = None,
+    deploy_dir: DeployDir = None,
+) -> None:
+    """Vendor payloads to facts as JSON lines. Each unusable record: one line on stderr, exit 65."""
+    from streams import normalise_files
+
+    at = _instant(received_at) if received_at else clock.from_environment().now()
+    configured = _settings(deploy_dir=deploy_dir)
+    sys.exit(normalise_files.run(configured, system, files, account=account, record_type=record_type, received_at=at))
+
+
+@app.command()
+def evaluate(
+    files: list[Path],
+    as_of: Annotated[str, typer.Option("--as-of", help="cuts what happened")],
+    known_at: Annotated[str | None, typer.Option("--known-at", help="cuts what was learned; default: no cut")] = None,
+    deploy_dir: DeployDir = None,
+) -> None:
+    """Facts to obligations as JSON lines: the same core as the stream, without Kafka."""
+    from streams import evaluate_files
+
+    known = _instant(known_at) if known_at else None
+    sys.exit(evaluate_files.run(_settings(deploy_dir=deploy_dir), files, _instant(as_of), known))
+
+
+# -- questions to the ledger -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def explain(obligation: str, as_json: AsJson = False) -> None:
+    """The receipt of one obligation, for a person to read."""
+    from streams import explain as job
+
+    job.run(_settings(), obligation, as_json=as_json)
+
+
+@rejected_app.command("list")
+def rejected_list(brokers: Brokers = None, as_json: AsJson = False) -> None:
+    """What could not be used, where it is, and why."""
+    from streams import rejected
+
+    rejected.list_all(_settings(brokers=brokers), as_json=as_json)
+
+
+@rejected_app.command("retry")
+def rejected_retry(
+    pointers: Annotated[list[str] | None, typer.Argument(help="topic:partition:offset; default: all")] = None,
+    brokers: Brokers = None,
+) -> None:
+    """Put dead letters back into ats.raw, after the connector or the mapping was mended."""
+    from streams import rejected
+
+    rejected.retry(_settings(brokers=brokers), pointers or None, clock.from_environment())
+
+
+@app.command()
+def close(
+    period: Annotated[str, typer.Argument(help="YYYY-MM")],
+    out: Annotated[Path | None, typer.Option(help="folder of the statement; default: statements/ in the state directory")] = None,
+) -> None:
+    """Close a month: CSV, Parquet, XLSX and manifest. A second, different close is refused."""
+    from streams import close as job
+
+    job.run(_settings(), period, out, clock.from_environment().now())
+
+
+@app.command()
+def report(period: Annotated[str, typer.Argument(help="YYYY-MM")], as_json: AsJson = False) -> None:
+    """Read a closed statement back, with the adjustments learned since."""
+    from streams import close as job
+
+    job.report(_settings(), period, as_json=as_json)
+
+
+@app.command("as-of")
+def as_of(
+    day: Annotated[str, typer.Argument(help="what the figures were as known at this day or instant")],
+    period: Annotated[str | None, typer.Option(help="YYYY-MM; default: the month of the day")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a month looked like on any earlier day."""
+    from streams import close as job
+
+    job.as_of(_settings(), _instant(day), period, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command; a deliberate error is one readable message and its own exit code."""
+    try:
+        app()
+    except MutualSLAError as error:
+        print(str(error), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,57 @@
+"""The one place where the shell reads the time. The core never does: time enters it as records (ticks, receipts).
+
+Roles take a `Clock`. `FileClock` lets the demo and the tests move all processes through simulated months together:
+while the file holds a time, that is "now" for every role; when the file is gone, real time goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Gives the current instant as an aware UTC datetime."""
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class FileClock:
+    """Time from a file holding ISO-8601 UTC; system time where the file does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def now(self) -> datetime:
+        try:
+            text = self.path.read_text()
+        except FileNotFoundError:
+            return datetime.now(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
+
+    def set(self, instant: datetime) -> None:
+        """Move every process that shares the file to `instant`; atomic, so no reader sees half a time."""
+        if instant.tzinfo is None:
+            raise ValueError("a clock is set to an aware time")
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(instant.astimezone(UTC).isoformat())
+        fresh.replace(self.path)
+
+    def release(self) -> None:
+        """Go on with real time."""
+        self.path.unlink(missing_ok=True)
+
+
+def from_environment() -> Clock:
+    """`MUTUAL_SLA_CLOCK_FILE` names the file of a `FileClock`; without it, the system clock."""
+    path = os.environ.get("MUTUAL_SLA_CLOCK_FILE")
+    return FileClock(Path(path)) if path else SystemClock()

@@ -1,0 +1,73 @@
+"""Settings of every role, read once from the environment (`MUTUAL_SLA_*`); nothing else reads it, but for secrets by name.
+
+Secrets are never settings: `deploy/sources.yaml` names the variable or file each one is in.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything a role needs to know; each field is `MUTUAL_SLA_<FIELD>` in the environment."""
+
+    brokers: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    state_dir: Path = field(default_factory=lambda: Path.home() / ".local/state/mutual-sla")
+    deploy_dir: Path = ROOT / "deploy"  #: policy.yaml, calendars.yaml, people.yaml, stages.yaml, sources.yaml, ...
+    ledger_url: str = ""  #: SQLAlchemy URL; empty: SQLite in the state directory
+    app_id: str = "mutual-sla"  #: prefix of Faust application ids and consumer groups
+    worker_id: str = "0"  #: distinguishes workers on one machine: static membership and data directory
+    host: str = "127.0.0.1"
+    gateway_port: int = 8080
+    api_port: int = 8081
+    exporter_port: int = 8082
+    pager_port: int = 8083
+    normalise_metrics_port: int = 8084
+    track_metrics_port: int = 8085
+    ledger_metrics_port: int = 8086
+    prometheus_port: int = 9090
+    alertmanager_port: int = 9093
+    max_body_bytes: int = 900_000  #: below the topics' max.message.bytes
+    gateway_timeout: float = 10.0  #: seconds a request may take, delivery to Kafka included
+    tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
+    session_timeout: float = 12.0  #: Kafka group session of the workers, seconds
+    lease_seconds: float = 5.0  #: a worker frozen longer than this must not write any more
+    log_level: str = "info"
+
+    @property
+    def ledger(self) -> str:
+        return self.ledger_url or f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+    def topic(self, name: str) -> str:
+        """The name of a topic of schemas/topics.yaml on this cluster."""
+        return self.topic_prefix + name
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process."""
+        return {f"MUTUAL_SLA_{f.name.upper()}": str(getattr(self, f.name)) for f in fields(self)}
+
+
+def from_environment(**overrides: object) -> Settings:
+    """Settings from `MUTUAL_SLA_*`, then `overrides` that are not None.
+
+    Raises ValueError naming the variable if a value is not of its field's type.
+    """
+    values: dict[str, object] = {}
+    for spec in fields(Settings):
+        name = f"MUTUAL_SLA_{spec.name.upper()}"
+        text = os.environ.get(name)
+        if text is None:
+            continue
+        kind = {"int": int, "float": float, "Path": Path}.get(str(spec.type), str)
+        try:
+            values[spec.name] = kind(text)
+        except ValueError as error:
+            raise ValueError(f"{name}={text!r} is not of type {spec.type}") from error
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    return Settings(**values)  # type: ignore[arg-type]
