@@ -38,7 +38,7 @@ class Interval(Agreed):
     """A stretch [start, end) of an obligation's life; `end` None means it is still going on."""
 
     start: Instant
-    end: Instant | None
+    end: Instant | None = None
     state: Literal["running", "waiting", "paused"]  #: waiting: another side holds the ball
     holder: str
     business_us: int  #: working time of the debtor in it, microseconds
@@ -85,8 +85,8 @@ class Obligation(Agreed):
     verdict: Verdict
     reason: str  #: why, in a few words: `stopped in time`, `requisition closed before the deadline` ...
     started_at: Instant
-    due_soon_at: Instant | None  #: warning moment; None while the clock stands still
-    deadline: Instant | None  #: None while the clock stands still and the deadline cannot be known
+    due_soon_at: Instant | None = None  #: warning moment; None while the clock stands still
+    deadline: Instant | None = None  #: None while the clock stands still and the deadline cannot be known
     ended_at: Instant | None = None  #: when it was kept, cancelled or ended
     elapsed_us: int  #: wall-clock microseconds from start to end (or as_of)
     business_us: int  #: the debtor's working time that counted, microseconds
@@ -110,7 +110,7 @@ class Holding(Agreed):
     """Who held the ball of an application in [start, end); the intervals of one application add up to its life."""
 
     start: Instant
-    end: Instant | None
+    end: Instant | None = None
     holder: str
     person: str | None = None
     cause: str  #: event id that gave them the ball
@@ -127,7 +127,7 @@ class ApplicationState(Agreed):
     team: str
     state: str
     created_at: Instant
-    ended_at: Instant | None
+    ended_at: Instant | None = None
     holdings: tuple[Holding, ...]
 
     @property
@@ -139,7 +139,7 @@ class Progress(Agreed):
     """How far one partition has come: its last tick and watermarks, and the newest fact of each source."""
 
     type: Literal["progress"] = "progress"
-    tick_at: Instant | None
+    tick_at: Instant | None = None
     watermarks: dict[str, dict[str, Instant]] = Field(default_factory=dict)  #: account -> kind -> complete_until
     newest_fact: dict[str, Instant] = Field(default_factory=dict)  #: account -> newest received_at
     parked: int = 0
