@@ -1,9 +1,9 @@
 """Every metric this project exposes: name, help, labels, each exactly once. Nothing else in Python spells a metric's name.
 
-Names start with `mutual_sla_`; times are seconds (`_seconds`, moments `_timestamp_seconds`), ratios 0-1 (`_ratio`), counters end in
-`_total`. Labels never hold a candidate, a requisition or a name; the opaque owner key and the obligation id only where design.md
-allows them. A role makes the ones it counts at import: `RECEIVED = metrics.GATEWAY_BODIES.counter()`. What is labelled "ledger" is
-made by the exporter from one snapshot of the ledger, so boards, pages and statements agree.
+Names start with `mutual_sla_`; times are seconds (`_seconds`, moments `_timestamp_seconds`), ratios 0-1 (`_ratio`), counters
+end in `_total`. Labels never hold a candidate, a requisition or a name; the opaque owner key and the obligation id only where
+DESIGN.md allows them. A role makes the ones it counts at import: `BODIES = metrics.GATEWAY_BODIES.counter()`. Those under
+"ledger" are made by the exporter from one snapshot of the ledger, so boards, pages and statements agree.
 """
 
 from __future__ import annotations

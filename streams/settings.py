@@ -33,6 +33,10 @@ class Settings:
     ledger_metrics_port: int = 8086
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
+    smtp_host: str = ""  #: where the pager hands in e-mail; empty: e-mail contacts cannot be reached
+    smtp_port: int = 25
+    smtp_from: str = "mutual-sla@localhost"
+    api_url: str = ""  #: where people open receipts; empty: the API on this machine
     max_body_bytes: int = 900_000  #: below the topics' max.message.bytes
     gateway_timeout: float = 10.0  #: seconds a request may take, delivery to Kafka included
     tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
