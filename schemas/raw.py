@@ -7,7 +7,9 @@ The key is the source account, so everything of one account stays in order in on
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
 
 from schemas.base import Agreed, Instant
 
@@ -41,6 +43,7 @@ class RawHeaders(Agreed):
 class Rejected(Agreed):
     """A dead letter: where the body is, what it hashes to, and why it could not be used. Never the body itself."""
 
+    type: Literal["rejected"] = "rejected"
     topic: str
     partition: int
     offset: int
@@ -56,3 +59,19 @@ class Rejected(Agreed):
     @property
     def pointer(self) -> str:
         return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class Retried(Agreed):
+    """The marker that `rejected retry` writes to `ats.rejected` once the body is back in its topic.
+
+    The dead letter of `pointer` is settled; if the body still cannot be used, a new dead letter points to the new record.
+    """
+
+    type: Literal["retried"] = "retried"
+    pointer: str  #: of the dead letter that was put back
+    retried_at: Instant
+
+
+RejectedRecord = Annotated[Rejected | Retried, Field(discriminator="type")]
+#: Every record of `ats.rejected`.
+rejected_record: TypeAdapter[Rejected | Retried] = TypeAdapter(RejectedRecord)
