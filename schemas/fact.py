@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -79,6 +79,7 @@ FACT_KINDS: dict[str, str] = {
 
 #: Moments the core derives from facts, usable in a policy like kinds; each with the kinds it is derived from.
 DERIVED_KINDS: dict[str, tuple[str, ...]] = {
+    "interview.booked": ("interview.scheduled",),  # first seen, or moved to another time (attribute moved)
     "interview.ended": ("interview.scheduled",),
     "feedback.completed": ("interview.scheduled", "scorecard.submitted"),
 }
@@ -151,3 +152,26 @@ def fact_id(tenant: str, account: str, kind: str, native_ids: Iterable[str | int
         occurrence = occurrence.replace(microsecond=0).isoformat()
     text = "\x1f".join([tenant, account, kind, *map(str, native_ids), occurrence])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+#: Kinds of which it matters who said so: two people's are two facts, or one could take over another's request.
+PERSONAL_KINDS = frozenset({"exception.requested", "exception.approved", "request.declined"})
+
+
+def manual_fact_id(
+    tenant: str,
+    account: str,
+    kind: str,
+    occurred_at: datetime,
+    subjects: Iterable[str | None],
+    actor: str | None,
+    exception_id: object = None,
+) -> str:
+    """The id of a fact that came by POST /facts; the gateway answers it, the normalise processor gives it to the fact.
+
+    `subjects` are requisition_id, application_id, candidate_id, interview_id and person, in this order. The same happening
+    reported twice, or by two people, is one fact; but for `PERSONAL_KINDS`, where `actor` (the token's identity) counts.
+    """
+    who = actor if kind in PERSONAL_KINDS else ""
+    native = [subject or "" for subject in subjects]
+    return fact_id(tenant, account, kind, [*native, who or "", str(exception_id or "")], occurred_at.astimezone(UTC))
