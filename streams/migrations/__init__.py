@@ -1,0 +1,40 @@
+"""The ledger's schema, by Alembic, run from the program: no alembic.ini, no command, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+HERE = Path(__file__).resolve().parent
+LOCK = 724_001  #: PostgreSQL advisory lock: one role migrates, the others wait
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema to `revision`, in one transaction; roles that start together wait for each other."""
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            # Python's sqlite3 begins transactions late and not before DDL; this one must hold from the first look on
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        command.upgrade(_config(connection), revision)
+        connection.commit()
+
+
+def head() -> str:
+    """The newest revision there is."""
+    found = ScriptDirectory.from_config(_config(None)).get_current_head()
+    assert found is not None
+    return found
