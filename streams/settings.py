@@ -42,6 +42,8 @@ class Settings:
     tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
     session_timeout: float = 12.0  #: Kafka group session of the workers, seconds
     lease_seconds: float = 5.0  #: a worker frozen longer than this must not write any more
+    raw_retention_days: int = 0  #: how long ats.raw is kept; 0: as schemas/topics.yaml says
+    replication_factor: int = 0  #: of topics that are created; 0: three, or as many as there are brokers
     log_level: str = "info"
 
     @property
