@@ -1,0 +1,139 @@
+"""How well promises were kept: adherence, its interval, side scores, the partnership index. Pure; the only place of these formulas.
+
+Sources: Wilson (1927) score interval; exact one-sided binomial test; harmonic mean of the two sides, so the index is high
+only when both keep their word. Ratios are 0 to 1; what cannot be said is None, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.outcome import Side, Verdict
+from schemas.policy import Policy
+
+#: 97.5th percentile of the normal distribution: two-sided 95 %.
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Obligations by verdict whose deadline falls in one period and is not after as_of."""
+
+    met: int = 0
+    missed: int = 0
+    overdue: int = 0
+    cancelled: int = 0
+    excused: int = 0
+    unverified: int = 0
+    open: int = 0
+
+    @property
+    def n(self) -> int:
+        """What adherence is measured over: met, missed and overdue."""
+        return self.met + self.missed + self.overdue
+
+    @property
+    def adherence(self) -> float | None:
+        """met / (met + missed + overdue); None where nothing was due."""
+        return self.met / self.n if self.n else None
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, v) + getattr(other, v) for v in self.__slots__))
+
+    @classmethod
+    def of(cls, verdicts: Mapping[str, int]) -> Counts:
+        """From verdict -> number; a verdict that is not one raises ValueError."""
+        return cls(**{Verdict(v).value: n for v, n in verdicts.items()})
+
+
+def wilson(met: int, n: int) -> tuple[float, float] | None:
+    """95 % Wilson score interval of a share; None for n = 0. 9 of 10: 0.596 to 0.982."""
+    if n == 0:
+        return None
+    share = met / n
+    scale = 1 + Z95**2 / n
+    centre = (share + Z95**2 / (2 * n)) / scale
+    reach = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2)) / scale
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def chance_of_so_few(met: int, n: int, objective: float) -> float:
+    """Probability of at most `met` kept promises of `n` if each is kept with the objective's probability (exact binomial)."""
+    return math.fsum(math.comb(n, k) * objective**k * (1 - objective) ** (n - k) for k in range(met + 1))
+
+
+def missed_beyond_chance(counts: Counts, objective: float, level: float = 0.05) -> bool:
+    """Course-correct signal: so few kept promises would be rarer than `level` if the objective were being reached."""
+    return counts.n > 0 and chance_of_so_few(counts.met, counts.n, objective) < level
+
+
+def goal_met(counts: Counts, objective: float, minimum_n: int) -> bool:
+    """The objective is reached, over enough obligations to say so."""
+    return counts.n >= minimum_n and counts.met >= objective * counts.n
+
+
+def side_score(by_commitment: Mapping[str, Counts], policy: Policy, side: Side, minimum_n: int) -> float | None:
+    """Weighted mean of the adherence of one side's commitments; None if the side has fewer than `minimum_n` due in all.
+
+    Each commitment counts by the weight of its stanza, not by its number of obligations, so that many small promises do
+    not drown the important one. A commitment with nothing due does not count.
+    """
+    counted = [
+        (commitment.weight, counts)
+        for commitment in {c.name: c for c in policy.enabled() if c.side == side}.values()
+        if (counts := by_commitment.get(commitment.name)) is not None and counts.n > 0 and commitment.weight > 0
+    ]
+    if sum(counts.n for _, counts in counted) < max(1, minimum_n):
+        return None
+    weight = math.fsum(w for w, _ in counted)
+    return math.fsum(w * counts.met / counts.n for w, counts in counted) / weight if weight else None
+
+
+def partnership_index(talent_acquisition: float | None, hiring_manager: float | None) -> float | None:
+    """Harmonic mean of the two side scores; 0 if both are 0; None if a side has no score."""
+    if talent_acquisition is None or hiring_manager is None:
+        return None
+    total = talent_acquisition + hiring_manager
+    return 2 * talent_acquisition * hiring_manager / total if total else 0.0
+
+
+def index(by_commitment: Mapping[str, Counts], policy: Policy) -> float | None:
+    """The partnership index of one team and period."""
+    scores = (side_score(by_commitment, policy, side, policy.minimum_n) for side in Side)
+    return partnership_index(*scores)
+
+
+def index_interval(
+    by_commitment: Mapping[str, Counts], policy: Policy, *, seed: int = 7, rounds: int = 1000
+) -> tuple[float, float] | None:
+    """95 % percentile bootstrap of the index: each commitment's obligations resampled with replacement, seeded.
+
+    Resampling n kept-or-not promises is drawing the number kept from Binomial(n, adherence). None where there is no index.
+    """
+    if index(by_commitment, policy) is None:
+        return None
+    rng = random.Random(seed)  # noqa: S311 - statistics, not secrets
+    drawn: list[float] = []
+    for _ in range(rounds):
+        sample = {name: _resampled(counts, rng) for name, counts in sorted(by_commitment.items())}
+        value = index(sample, policy)
+        assert value is not None  # resampling keeps every n
+        drawn.append(value)
+    return _percentile(sorted(drawn), 0.025), _percentile(sorted(drawn), 0.975)
+
+
+def _resampled(counts: Counts, rng: random.Random) -> Counts:
+    if counts.n == 0:
+        return counts
+    met = sum(rng.random() < counts.met / counts.n for _ in range(counts.n))
+    return Counts(met=met, missed=counts.n - met)
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

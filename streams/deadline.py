@@ -1,0 +1,96 @@
+"""Deadlines: where a clock that starts, runs, stands still and runs again reaches its target. Pure and exact.
+
+A gap is a stretch [start, end) in which the clock does not run (a pause, or another side holds the ball); its end is None
+while it goes on. Gaps are disjoint and in order. A gap that starts at or after the deadline does not move it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schemas.policy import Target
+from streams.calendars import Calendar
+
+Gap = tuple[datetime, datetime | None]
+HOUR_US = 3_600_000_000
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A deadline and its warning; both None while the clock stands still and they cannot be known."""
+
+    deadline: datetime | None
+    due_soon_at: datetime | None
+    base: datetime  #: the deadline as it would be without gaps
+    extended_us: int  #: by how much gaps moved it: working time, or wall-clock for elapsed and calendar targets
+
+
+def due(start: datetime, target: Target, warn_at: float, gaps: Sequence[Gap], calendar: Calendar) -> Due:
+    """Deadline of `target` for a clock started at `start`, and the warning after the share `warn_at` of it.
+
+    Hours are consumed while the clock runs. Days are counted first; each gap then extends the deadline by the working
+    time it took (wall-clock time for calendar days), so a handover costs the debtor nothing and gives them nothing.
+    """
+    measure = _Wall() if target.elapsed_hours or target.calendar_days else _Working(calendar)
+    base = _base(start, target, calendar)
+    total = measure.between(start, base)
+    deadline, extended = base, 0
+    for begin, end in gaps:
+        if begin >= deadline:
+            break
+        if end is None:
+            return Due(None, _consume(start, int(total * warn_at), gaps, measure), base, extended)
+        length = measure.between(begin, end)
+        deadline, extended = measure.add(deadline, length), extended + length
+    return Due(deadline, _consume(start, int(total * warn_at), gaps, measure), base, extended)
+
+
+def delayed(start: datetime, target: Target, calendar: Calendar) -> datetime:
+    """`start` moved by a target, as for a start that counts some days after a fact."""
+    return _base(start, target, calendar)
+
+
+def _base(start: datetime, target: Target, calendar: Calendar) -> datetime:
+    if target.business_days is not None:
+        return calendar.add_business_days(start, target.business_days)
+    if target.business_hours is not None:
+        return calendar.add_working(start, round(target.business_hours * HOUR_US))
+    if target.calendar_days is not None:
+        return calendar.add_calendar_days(start, target.calendar_days)
+    assert target.elapsed_hours is not None
+    return start + round(target.elapsed_hours * HOUR_US) * MICROSECOND
+
+
+def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: _Working | _Wall) -> datetime | None:
+    """The instant at which `amount` has run since `start`, outside the gaps; None if an open gap comes first."""
+    at = start
+    for begin, end in gaps:
+        runs = measure.between(at, begin) if begin > at else 0
+        if runs >= amount:
+            break
+        if end is None:
+            return None
+        amount, at = amount - runs, max(at, end)
+    return measure.add(at, amount)
+
+
+class _Working:
+    """Time inside the debtor's windows."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self.between, self.add = calendar.working_us, calendar.add_working
+
+
+class _Wall:
+    """Wall-clock time."""
+
+    @staticmethod
+    def between(start: datetime, end: datetime) -> int:
+        return (end - start) // MICROSECOND
+
+    @staticmethod
+    def add(start: datetime, amount: int) -> datetime:
+        return start + amount * MICROSECOND

@@ -1,0 +1,53 @@
+"""`mutual-sla evaluate`: facts from JSON lines through the same core as the stream, without Kafka."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from schemas.fact import Fact, Tick, Watermark, facts_record
+from streams.check import load_agreement
+from streams.obligations import evaluate, routed
+from streams.settings import Settings
+
+
+def run(settings: Settings, files: list[Path], as_of: datetime, known_at: datetime | None) -> int:
+    """Print each obligation as a JSON line, ordered by id; returns the exit code: 65 if a line could not be read.
+
+    Lines are facts and watermarks as in `ats.facts` (ticks are passed over: `--as-of` is the time). Where the files hold
+    no watermark, every source counts as complete up to `as_of`; a line on stderr says so.
+    """
+    agreement = load_agreement(settings.deploy_dir)
+    faults: list[str] = []
+    records = list(_read(files, faults))
+    facts = [r for r in records if isinstance(r, Fact)]
+    watermarks = [r for r in records if isinstance(r, Watermark)]
+    if not watermarks:
+        print(f"no watermarks in the input: every source counts as complete up to {as_of.isoformat()}", file=sys.stderr)  # noqa: T201
+    adrift = [f for f in routed(facts) if f.requisition_id is None]
+    for fact in adrift:
+        print(f"{fact.fact_id}: {fact.kind} belongs to no requisition that the input tells of: left out", file=sys.stderr)  # noqa: T201
+    found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, watermarks, as_of, known_at)
+    for obligation in sorted(found.obligations, key=lambda o: o.obligation_id):
+        print(obligation.model_dump_json())  # noqa: T201
+    for fault in faults:
+        print(fault, file=sys.stderr)  # noqa: T201
+    return 65 if faults else 0
+
+
+def _read(files: Iterable[Path], faults: list[str]) -> Iterator[Fact | Tick | Watermark]:
+    for path in files:
+        with sys.stdin.buffer if str(path) == "-" else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    yield facts_record.validate_json(line)
+                except ValidationError as error:
+                    first = error.errors(include_input=False, include_url=False)[0]
+                    where = ".".join(map(str, first["loc"]))
+                    faults.append(f"{path}:{number}: {where}: {first['msg']}; see schemas/fact.py for the form of a fact")
