@@ -1,4 +1,4 @@
-"""How well promises were kept: adherence, its interval, side scores, the partnership index. Pure; the only place of these formulas.
+"""How well promises were kept: adherence and its interval, side scores, the partnership index. The only place of these formulas.
 
 Sources: Wilson (1927) score interval; exact one-sided binomial test; harmonic mean of the two sides, so the index is high
 only when both keep their word. Ratios are 0 to 1; what cannot be said is None, never 0.

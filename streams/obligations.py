@@ -158,17 +158,21 @@ def apart(facts: Iterable[Fact]) -> tuple[list[Fact], dict[str, list[Fact]]]:
 def routed(facts: Iterable[Fact]) -> list[Fact]:
     """Facts with the requisition and application that the other facts tell; the stream does this in its link table."""
     facts = list(facts)
-    application_of = {f.interview_id: f.application_id for f in facts if f.interview_id and f.application_id}
-    requisition_of = {f.application_id: f.requisition_id for f in facts if f.application_id and f.requisition_id}
+    application_of: dict[str | None, str] = {
+        f.interview_id: f.application_id for f in facts if f.interview_id and f.application_id
+    }
+    requisition_of: dict[str | None, str] = {
+        f.application_id: f.requisition_id for f in facts if f.application_id and f.requisition_id
+    }
     of_candidate: dict[str, set[str]] = {}
     for fact in facts:
         if fact.candidate_id and fact.application_id:
             of_candidate.setdefault(fact.candidate_id, set()).add(fact.application_id)
     found: list[Fact] = []
     for fact in facts:
-        applications = [fact.application_id or application_of.get(fact.interview_id)]
+        applications: list[str | None] = [fact.application_id or application_of.get(fact.interview_id)]
         if applications == [None] and fact.requisition_id is None and fact.candidate_id:
-            applications = sorted(of_candidate.get(fact.candidate_id, ())) or [None]
+            applications = [*sorted(of_candidate.get(fact.candidate_id, ()))] or [None]
         for application in applications:
             requisition = fact.requisition_id or requisition_of.get(application)
             if (application, requisition) == (fact.application_id, fact.requisition_id):

@@ -258,9 +258,7 @@ def _linked(event: Event, interviews: list[_Interview]) -> Event:
     pool = listed or timed or stepped or begun
     if not pool:
         return event
-    chosen = max(
-        pool, key=lambda i: (i.starts_at is not None and i.starts_at <= event.at, i.starts_at or i.known_from, i.interview_id)
-    )
+    chosen = max(pool, key=lambda i: _nearness(i, event.at))
     person = chosen.scorecards.get(card, event.person) if listed else event.person
     return Event(
         at=event.at,
@@ -275,6 +273,12 @@ def _linked(event: Event, interviews: list[_Interview]) -> Event:
         undone_at=event.undone_at,
         backfill=event.backfill,
     )
+
+
+def _nearness(interview: _Interview, at: datetime) -> tuple[bool, datetime, str]:
+    """Of several candidates the last that had begun by `at`; if none had, the last of all."""
+    begun = interview.starts_at is not None and interview.starts_at <= at
+    return begun, interview.starts_at or interview.known_from, interview.interview_id
 
 
 def _feedback_completed(interviews: list[_Interview], found: list[Event], as_of: datetime) -> list[Event]:

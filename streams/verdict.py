@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from schemas.outcome import FactRef, Holding, Interval, Obligation, Receipt, Verdict
@@ -132,7 +134,7 @@ def _rule(clock: Clock, life: Life, deadline: datetime | None, completeness: Com
             return _Ruling(Verdict.MET, "done in time", stop)
         if stop.not_before is not None and stop.not_before <= deadline:
             return _Ruling(
-                Verdict.MET, "done between two polls around the deadline: decided for the debtor", stop, uncertain=True
+                Verdict.MET, "done around the deadline, between two polls: decided for the debtor", stop, uncertain=True
             )
         return _missed(clock, life, deadline, "done late", stop)
     if deadline is None:
@@ -207,16 +209,14 @@ def _intervals(
     cuts.update(h.start for h in life.holdings)
     edges = sorted(at for at in cuts if clock.started_at <= at <= until)
     found: list[Interval] = []
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         holder = next((h.holder for h in reversed(life.holdings) if h.start <= begin), str(clock.commitment.side))
         still = any(g[0] <= begin and (g[1] is None or begin < g[1]) for g in gaps)
+        state: Literal["running", "waiting", "paused"]
         state = "running" if not still else ("paused" if holder in ("paused", clock.commitment.side) else "waiting")
         last = end == until and not ended
-        found.append(
-            Interval(
-                start=begin, end=None if last else end, state=state, holder=holder, business_us=calendar.working_us(begin, end)
-            )  # type: ignore[arg-type]
-        )
+        business = calendar.working_us(begin, end)
+        found.append(Interval(start=begin, end=None if last else end, state=state, holder=holder, business_us=business))
     return tuple(found)
 
 
