@@ -173,3 +173,7 @@ def reachable(bootstrap: str, timeout: float = 5.0) -> bool:
         return False
     finally:
         admin.close()
+
+
+if __name__ == "__main__":  # deploy/setup.sh and deploy/Dockerfile: have the jars before anything needs them
+    print(fetch_jars())  # noqa: T201

@@ -1,0 +1,37 @@
+# Everything a developer does, by name. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup demo test lint check bench down
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: ## Debian packages, .venv, Kafka's jars; what is there is left alone
+	@deploy/setup.sh
+
+demo: setup ## a simulated company's six months through the whole pipeline; stays up until Ctrl-C (ARGS=--exit: ends after the summary)
+	@$(BIN)/mutual-sla demo $(ARGS)
+
+test: setup lint ## everything: ruff, mypy, promtool, then the whole test suite on real Kafka and PostgreSQL
+	@echo "test: the whole suite (unit, property, stream, integration); it starts and stops what it needs"
+	@$(BIN)/pytest $(ARGS)
+
+lint: setup ## ruff, mypy, promtool: no service needed
+	@echo "lint: ruff check, ruff format --check, mypy --strict"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@echo "lint: promtool and amtool on deploy/prometheus, deploy/alertmanager and tests/rules"
+	@deploy/check_rules.sh
+
+check: setup ## validate policy, calendars, people, stages and sources: all faults, with file and line
+	@$(BIN)/mutual-sla check
+
+bench: setup ## measure: events a second, latency, recovery
+	@for measure in benchmarks/*.py; do echo "bench: $$measure"; $(BIN)/python "$$measure" $(ARGS) || exit; done
+
+down: ## stop everything that `up` or `demo` started
+	@if [ -x $(BIN)/mutual-sla ]; then $(BIN)/mutual-sla down; fi
