@@ -1,0 +1,319 @@
+"""Micro-batches inside faust-streaming 0.15.3: one Faust message per fetched chunk of records of one partition.
+
+Comes in: a pure step function and the topics. Goes out: a worker that loses nothing and doubles nothing that matters:
+messages delivered -> changelog delivered -> one local RocksDB write that carries the changelog offset -> acknowledgement.
+All Faust internals the project touches are here and in `batches`; `pinned` refuses other versions. Subclasses, no patches.
+Faust's exactly_once loses state (measured) and is not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+import faust
+import rocksdict
+import structlog
+
+from streams import changelog, lease, metrics, pinned
+from streams.batches import BatchSchema, Transport
+from streams.delivery import RECORD_BATCH_BYTES, Delivery, Message
+from streams.errors import MutualSLAError
+from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
+from streams.settings import Settings
+
+MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
+STALL_SECONDS = 120.0  #: an unfinished batch older than this means that Faust dropped it, or the broker hangs
+
+log = structlog.get_logger()
+
+RECORDS = metrics.WORKER_RECORDS.counter()
+BATCHES = metrics.WORKER_BATCHES.counter()
+BATCH_SECONDS = metrics.WORKER_BATCH_SECONDS.histogram()
+MESSAGES = metrics.WORKER_MESSAGES.counter()
+LAG = metrics.WORKER_LAG.gauge()
+POSITION = metrics.WORKER_POSITION.gauge()
+
+
+class Read(Protocol):
+    """What a step may read: the rows of its own partition as of the last applied batch."""
+
+    def __call__(self, key: bytes) -> bytes | None: ...
+
+    def items(self, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Rows whose key begins with `prefix`, in key order, from `start` on (included) if given."""
+        ...
+
+
+@dataclass(slots=True)
+class Step:
+    """What a step wants done: rows to change (None deletes) and messages to deliver before them.
+
+    `applied` runs once all of it is safe: the place to change anything kept in memory, because a batch whose partition was
+    taken away meanwhile is not applied, and read again.
+    """
+
+    changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+    applied: Callable[[], None] | None = None
+
+
+#: (partition, records, read) -> Step. Pure and synchronous; records are aiokafka ConsumerRecords of one partition, in order.
+#: It must catch what is wrong with a single record itself: an exception stops the worker, again and again.
+StepFunction = Callable[[int, list[Any], Read], Step]
+
+#: Called with a partition and its rows after each recovery, before the first batch of it; must not block for long.
+Recovered = Callable[[int, Read], Awaitable[None]]
+
+
+class StateTooLarge(MutualSLAError):
+    """A row over MAX_STATE_BYTES: the step function has to split it."""
+
+
+class Rows:
+    """`Read` over the RocksDB of one partition. Holds no iterator longer than it is used: it would keep the lock."""
+
+    def __init__(self, store: Any, partition: int) -> None:
+        self._db = store._db_for_partition(partition)
+        self._hidden = store.offset_key
+
+    def __call__(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def items(self, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self._db.items(from_key=max(prefix, start)):
+            if not key.startswith(prefix):
+                return
+            if key != self._hidden:
+                yield key, value
+
+
+class Table(faust.Table):  # type: ignore[misc]
+    """A RocksDB table, one database a partition, written a batch at a time."""
+
+    def rows(self, partition: int) -> Rows:
+        return Rows(self.data, partition)
+
+    def write(self, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
+        """The changes and the changelog offset that holds them, atomically, after the changelog has them.
+
+        So local state is never ahead of the changelog, and a replay needs no rule of its own. Without the offset (-1) the
+        tail of the changelog is read again at the next recovery.
+        """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        if offset >= 0:
+            batch.put(self.data.offset_key, b"%d" % offset)
+        self.data._db_for_partition(partition).write(batch)
+
+
+class App(faust.App):  # type: ignore[misc]
+    """One agent, one table, concurrency 1. Made by `build`, run by `run_worker`."""
+
+    batch_topic: str = ""
+    max_records: int = 1000
+    role: str = ""
+    lease: Lease
+    delivery: Delivery
+    rows_table: Table
+
+    def _new_transport(self) -> Any:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Any:
+        return Transport(self.conf.broker_producer, self)
+
+    def raw_producer(self) -> Any:
+        """The running AIOKafkaProducer; raises NotReady before the app has started."""
+        return self.producer._ensure_producer()
+
+    def owned(self) -> list[int]:
+        """Partitions of the source that this worker owns, recovered and not rebalancing; [] otherwise."""
+        if self.rebalancing or not self.tables.actives_ready:
+            return []
+        name = self.rows_table.changelog_topic_name
+        return sorted(tp.partition for tp in self.assignor.assigned_actives() if tp.topic == name)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.tables.actives_ready) and not self.rebalancing
+
+
+def build(
+    settings: Settings,
+    role: str,
+    source: str,
+    step: StepFunction,
+    *,
+    outputs: Iterable[str],
+    same_count: Iterable[str] = (),
+    recovered: Recovered | None = None,
+    max_records: int = 1000,
+) -> App:
+    """A worker that folds topic `source` through `step` into one table and sends to `outputs` only.
+
+    `role` names application, group and changelog (`{app_id}-{role}…`); topic names are whole, prefix included. `same_count`:
+    outputs that must have as many partitions as the source. `max_records` bounds a batch, and with it the time during which
+    the event loop stands still. Blocks for the cluster's answers; raises InvalidConfiguration or Unreachable.
+    """
+    pinned.verify()
+    name = f"{settings.app_id}-{role}"
+    topics = [source, *outputs]
+    cluster = changelog.prepare(settings.brokers, source, outputs, f"{name}-state-changelog", same_count)
+    # A data directory per worker, because RocksDB locks it, and per cluster, because offsets of another cluster's changelog
+    # in it make recovery fail or hang.
+    datadir = settings.state_dir / "workers" / f"{name}-{settings.worker_id}" / cluster.cluster_id
+    datadir.mkdir(parents=True, exist_ok=True)
+    app = App(name, **_faust_settings(settings, name, str(datadir)))
+    app.role, app.batch_topic, app.max_records = role, source, max_records
+    app.lease = Lease(settings.lease_seconds)
+    partitions = {**{t: cluster.partitions[t] for t in topics}, f"{name}-state-changelog": cluster.partitions[source]}
+    # Longer than a session we cannot know that the partitions are still ours.
+    app.delivery = Delivery(app.raw_producer, partitions, settings.session_timeout, app.lease.check)
+    options = {"driver": "rocksdict", "block_cache_size": 32 << 20, "write_buffer_size": 16 << 20}
+    app.rows_table = app.Table("state", partitions=partitions[source], key_type=bytes, value_type=bytes, options=options)
+    _subscribe(app, step)
+    _recover(app, recovered)
+    _watch(app)
+    return app
+
+
+def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, Any]:
+    return {
+        "broker": [f"kafka://{address}" for address in settings.brokers.split(",")],
+        "store": "rocksdb://",
+        "datadir": datadir,
+        "Table": Table,
+        "processing_guarantee": "at_least_once",
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "topic_allow_declare": False,  # topics are provisioned and verified by `changelog` and `topics`
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": f"{name}-{settings.worker_id}",  # static: a restart takes 2 s, not a session
+        "broker_session_timeout": settings.session_timeout,
+        "broker_heartbeat_interval": settings.session_timeout / 6,
+        "broker_commit_interval": 1.0,
+        "broker_max_poll_records": 10_000,
+        "stream_buffer_maxsize": 16,  # counts batches here
+        "stream_wait_empty": True,
+        "producer_linger": 0.0,  # a batch is closed by us, so there is nothing to wait for
+        "producer_max_batch_size": RECORD_BATCH_BYTES,
+        "producer_compression_type": "lz4",
+        "web_enabled": False,  # it would show the table to anybody
+        "web_tables_enabled": False,
+        "worker_redirect_stdouts": False,
+        "autodiscover": False,
+    }
+
+
+def _subscribe(app: App, step: StepFunction) -> None:
+    schema = BatchSchema(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    async def batches(stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            try:
+                await _process(app, step, message)
+            except Exception:
+                # Out of the loop the exception would acknowledge the batch. Here it never does.
+                die(FAILED, "batch_failed", topic=message.topic, partition=message.partition, offset=message.offset)
+
+    app.agent(app.topic(app.batch_topic, schema=schema), concurrency=1)(batches)
+
+
+async def _process(app: App, step: StepFunction, message: Any) -> None:
+    partition, ticket = message.partition, message.ticket
+
+    def lost() -> bool:
+        return bool(ticket.dead or message.generation_id != app.consumer_generation_id)
+
+    if lost():
+        return  # not completed, so not committed: whoever owns it now reads it again
+    if not app.consumer.is_next(message.tp, ticket):
+        die(SKIPPED, "an_earlier_batch_was_skipped", partition=partition, offset=message.offset)
+    app.rows_table._verify_source_topic_partitions(message.topic)
+    begun = time.perf_counter()
+    result = step(partition, message.value, app.rows_table.rows(partition))
+    _refuse_large(result.changes)
+    await app.delivery.send(result.messages)
+    if lost():
+        return
+    if result.changes:
+        log_name = app.rows_table.changelog_topic_name
+        offsets = await app.delivery.send(Message(log_name, partition, k, v) for k, v in result.changes.items())
+        if lost():
+            return
+        app.rows_table.write(partition, result.changes, offsets[log_name, partition])
+    if result.applied is not None:
+        result.applied()
+    message.completed = True
+    _measure(app, message, result, time.perf_counter() - begun)
+
+
+def _refuse_large(changes: Mapping[bytes, bytes | None]) -> None:
+    for key, value in changes.items():
+        if value is not None and len(value) > MAX_STATE_BYTES:
+            raise StateTooLarge(f"row {key!r} has {len(value)} bytes; at most {MAX_STATE_BYTES}")
+
+
+def _measure(app: App, message: Any, result: Step, seconds: float) -> None:
+    role, partition = app.role, str(message.partition)
+    BATCHES.labels(role).inc()
+    RECORDS.labels(role).inc(len(message.value))
+    BATCH_SECONDS.labels(role).observe(seconds)
+    POSITION.labels(role, partition).set(message.value[-1].timestamp / 1000)
+    highwater = app.consumer.highwater(message.tp)
+    LAG.labels(role, partition).set(max((highwater or 0) - message.ticket.next, 0))
+    for topic in {m.topic for m in result.messages}:
+        MESSAGES.labels(role, topic).inc(sum(m.topic == topic for m in result.messages))
+
+
+def _recover(app: App, recovered: Recovered | None) -> None:
+    async def on_recover() -> None:
+        # Faust swallows what is raised here and starts on rows that the callback has not seen.
+        try:
+            name = app.rows_table.changelog_topic_name
+            for tp in sorted(app.assignor.assigned_actives()):
+                if tp.topic == name and recovered is not None:
+                    await recovered(tp.partition, app.rows_table.rows(tp.partition))
+            log.info("recovered", role=app.role)
+        except Exception:
+            die(FAILED, "recovery_failed", role=app.role)
+
+    app.rows_table.on_recover(on_recover)
+
+
+def _watch(app: App) -> None:
+    @app.timer(1.0)  # type: ignore[untyped-decorator]
+    async def watchdog() -> None:
+        age = app.consumer.oldest_unfinished()
+        if age > STALL_SECONDS and app.ready:
+            die(STALLED, "a_batch_is_not_finished", seconds=round(age))
+
+
+async def pause() -> None:
+    """Let the event loop go on; for long `recovered` callbacks."""
+    await asyncio.sleep(0)
+
+
+def run_worker(app: App) -> NoReturn:
+    """Run until SIGTERM or SIGINT, then finish the batch at hand, commit and exit 0; exit 70-74 if it must not go on."""
+    for name in ("faust", "mode", "aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    app.lease.start()
+    worker = faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False, daemon=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
+    sys.exit(lease.FAILED)  # not reached: the line above leaves by SystemExit
