@@ -241,6 +241,12 @@ GATEWAY_BODIES = Metric(
 GATEWAY_PRODUCE_FAILURES = Metric(
     "counter", "mutual_sla_gateway_produce_failures_total", "Bodies the broker did not acknowledge in time (answered 503)."
 )
+GATEWAY_BODY_BYTES = Metric(
+    "counter", "mutual_sla_gateway_body_bytes_total", "Their bytes, without Kafka's own.", ("account", "channel")
+)
+GATEWAY_APPEND_SECONDS = Metric(
+    "histogram", "mutual_sla_gateway_append_seconds", "From handing a request's bodies to the producer to their acknowledgement."
+)
 
 # -- workers (normalise, track) -------------------------------------------------------------------------------------------
 
@@ -271,9 +277,10 @@ OPEN_DEADLINES = Metric("gauge", "mutual_sla_tracker_open_deadlines", "Deadlines
 # -- ledger writer ------------------------------------------------------------------------------------------------------
 
 LEDGER_OUTCOMES = Metric(
-    "counter", "mutual_sla_ledger_outcomes_total", "Outcomes read, by result: applied, unchanged or stale.", ("result",)
+    "counter", "mutual_sla_ledger_outcomes_total", "Outcomes read, by result: applied, unchanged, stale or rejected.", ("result",)
 )
 LEDGER_COMMIT_SECONDS = Metric("histogram", "mutual_sla_ledger_commit_seconds", "One transaction of rows and offsets.")
+LEDGER_LAST_COMMIT = Metric("gauge", "mutual_sla_ledger_last_commit_timestamp_seconds", "When rows were last written, by our clock.")
 LEDGER_LAG = Metric("gauge", "mutual_sla_ledger_lag_records", "Records not yet in the ledger.", ("topic", "partition"))
 
 # -- pager --------------------------------------------------------------------------------------------------------------
