@@ -250,6 +250,11 @@ def ticks(conn: Connection) -> dict[int, datetime | None]:
     return {row[0]: row[1] for row in conn.execute(select(partition_progress.c.partition, partition_progress.c.tick_at))}
 
 
+def newest_learned(conn: Connection) -> datetime | None:
+    """The newest moment of knowledge: as_of of the furthest partition; None in an empty ledger."""
+    return conn.execute(select(func.max(partition_progress.c.learned_at))).scalar_one()
+
+
 def parked(conn: Connection) -> int:
     """Facts that wait for a link, over all partitions, as last reported."""
     return int(conn.execute(select(func.coalesce(func.sum(partition_progress.c.parked), 0))).scalar_one())

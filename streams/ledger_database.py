@@ -81,6 +81,25 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             connection.rollback()
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One write transaction, committed at the end of the block; it sees one moment and no other writer comes between.
+
+    SQLite takes its write lock at once (a lock upgraded later could not wait); PostgreSQL runs it as REPEATABLE READ.
+    """
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            yield connection
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+
 class micros(FunctionElement[int]):
     """Microseconds since 1970 of an instant column, exact on both databases."""
 

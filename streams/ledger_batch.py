@@ -1,0 +1,332 @@
+"""One batch of records into the ledger: decode, fold, write. Everything of a batch is one transaction, positions included.
+
+In: raw records of sla.outcomes and ats.rejected. Out: rows, and how many outcomes were applied, unchanged, stale, rejected.
+Rule (design: the current row is the one with the highest offset, never the last to arrive): an outcome is applied only
+if it is further in the log than what the ledger has of its subject; one that says the same only moves the offset along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
+from schemas.raw import Rejected
+from streams.errors import MutualSLAError
+from streams.ledger_tables import (
+    application,
+    consumer_position,
+    dead_letter,
+    holding,
+    obligation,
+    partition_progress,
+    revision,
+    source_newest,
+    source_watermark,
+)
+
+CHUNK = 1_000  #: subjects looked up by one statement
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the writer needs of a Kafka record. `rejecting`: it comes from ats.rejected."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+    rejecting: bool = False
+
+    @property
+    def pointer(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class Superseded(MutualSLAError):
+    """Another writer has moved the positions meanwhile; this one must not write any more."""
+
+    exit_code = 69
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records made ready for the database, in log order within each partition."""
+
+    obligations: list[tuple[Outcome, Row]] = field(default_factory=list)  #: with the receipt as it came
+    applications: list[Outcome] = field(default_factory=list)
+    progress: dict[int, Outcome] = field(default_factory=dict)
+    dead: list[Row] = field(default_factory=list)
+    moves: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  #: position from, to
+    tally: Counter[str] = field(default_factory=Counter)
+
+
+def decode(records: Iterable[Record], positions: Mapping[tuple[str, int], int]) -> Batch:
+    """Records to a batch that moves `positions` behind them. An unusable record becomes a dead letter, not an error."""
+    batch = Batch()
+    for record in records:
+        at = (record.topic, record.partition)
+        start, _ = batch.moves.get(at, (positions[at], 0))
+        batch.moves[at] = (start, record.offset + 1)
+        try:
+            _take(batch, record)
+        except ValidationError as error:
+            refuse(batch, record, "invalid_record", _where(error))
+        except (orjson.JSONDecodeError, KeyError) as error:
+            refuse(batch, record, "invalid_record", type(error).__name__)
+    return batch
+
+
+def _take(batch: Batch, record: Record) -> None:
+    if record.rejecting:
+        letter = Rejected.model_validate_json(record.value or b"")
+        keep = ("reason", "detail", "system", "account", "channel", "sha256", "rejected_at")
+        batch.dead.append({"pointer": letter.pointer, **{name: getattr(letter, name) for name in keep}})
+        return
+    outcome = outcome_adapter.validate_json(record.value or b"")
+    match outcome.body:
+        case Obligation():
+            batch.obligations.append((outcome, orjson.loads(record.value or b"")["body"]["receipt"]))
+        case ApplicationState():
+            batch.applications.append(outcome)
+        case Progress():
+            newest = batch.progress.get(outcome.source_partition)
+            if newest is None or newest.source_offset < outcome.source_offset:
+                batch.progress[outcome.source_partition] = outcome
+
+
+def _where(error: ValidationError) -> str:
+    """The fields that are wrong and how; never a value."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in error.errors()[:5])
+
+
+def refuse(batch: Batch, record: Record, reason: str, detail: str) -> None:
+    """Note `record` as a dead letter: pointer, hash and reason, never the body. Its time is the broker's, for display only."""
+    batch.tally["rejected"] += 1
+    batch.dead.append(
+        {
+            "pointer": record.pointer,
+            "reason": reason,
+            "detail": detail,
+            "system": "ledger",
+            "account": "",
+            "channel": "outcome",
+            "sha256": hashlib.sha256(record.value or b"").hexdigest(),
+            "rejected_at": datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC),
+        }
+    )
+
+
+def write(conn: Connection, batch: Batch) -> Counter[str]:
+    """The batch's rows and positions, in the caller's transaction. Returns the tally; raises Superseded."""
+    _move_positions(conn, batch)
+    tally = Counter(batch.tally)
+    _write_obligations(conn, batch.obligations, tally)
+    _write_applications(conn, batch.applications, tally)
+    _write_progress(conn, batch.progress.values(), tally)
+    if batch.dead:
+        conn.execute(upsert(conn, dead_letter, update=False), batch.dead)
+    return tally
+
+
+def _move_positions(conn: Connection, batch: Batch) -> None:
+    move = (
+        update(consumer_position)
+        .where(consumer_position.c.topic == bindparam("of_topic"), consumer_position.c.partition == bindparam("of_partition"))
+        .where(consumer_position.c.next_offset == bindparam("from_offset"))
+        .values(next_offset=bindparam("to_offset"))
+    )
+    for (topic, partition), (start, end) in batch.moves.items():
+        values = {"of_topic": topic, "of_partition": partition, "from_offset": start, "to_offset": end}
+        if conn.execute(move, values).rowcount != 1:
+            raise Superseded(f"the position of {topic}:{partition} is no longer {start}: another ledger writer is at work")
+
+
+def upsert(conn: Connection, table: Table, *, update: bool = True) -> Any:
+    """Insert a row; where its key is there, replace everything else (or, without `update`, leave it)."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    statement: Any = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    if not update:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    others = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+# -- which outcome counts --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger has of a subject."""
+
+    partition: int
+    offset: int
+    learned_at: datetime
+    digest: str
+    revision_no: int = 0
+
+    def is_before(self, outcome: Outcome) -> bool:
+        """Whether the outcome is further on: by offset; across partitions (a moved application) by when it was learned."""
+        if self.partition == outcome.source_partition:
+            return self.offset < outcome.source_offset
+        return (self.learned_at, self.partition) < (outcome.learned_at, outcome.source_partition)
+
+
+def _known(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]) -> dict[str, Known]:
+    columns = [key, *(table.c[name] for name in ("source_partition", "source_offset", "learned_at", "digest"))]
+    if "revision_no" in table.c:
+        columns.append(table.c.revision_no)
+    found: dict[str, Known] = {}
+    for start in range(0, len(ids), CHUNK):
+        query = select(*columns).where(key.in_(ids[start : start + CHUNK]))
+        found.update({row[0]: Known(*row[1:]) for row in conn.execute(query)})
+    return found
+
+
+def _place(outcome: Outcome) -> Row:
+    return {
+        "learned_at": outcome.learned_at,
+        "source_partition": outcome.source_partition,
+        "source_offset": outcome.source_offset,
+    }
+
+
+def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]], tally: Counter[str]) -> None:
+    known = _known(conn, obligation, obligation.c.obligation_id, list({_obligation(o).obligation_id: 0 for o, _ in outcomes}))
+    current: dict[str, Row] = {}
+    moved: dict[str, Row] = {}
+    versions: list[Row] = []
+    for outcome, receipt in outcomes:
+        body = _obligation(outcome)
+        key, have = body.obligation_id, known.get(body.obligation_id)
+        if have is not None and not have.is_before(outcome):
+            tally["stale"] += 1
+            continue
+        digest = body.digest
+        number = (have.revision_no if have else 0) + 1
+        if have is not None and have.digest == digest:
+            tally["unchanged"] += 1
+            number = have.revision_no
+            moved[key] = {"of_id": key, "to_partition": outcome.source_partition, "to_offset": outcome.source_offset}
+        else:
+            tally["applied"] += 1
+            row = {**_said(body), "receipt": receipt, "digest": digest, "revision_no": number, **_place(outcome)}
+            current[key] = row
+            versions.append(row)
+            moved.pop(key, None)
+        known[key] = Known(outcome.source_partition, outcome.source_offset, outcome.learned_at, digest, number)
+    if versions:
+        conn.execute(insert(revision), versions)
+        conn.execute(upsert(conn, obligation), list(current.values()))
+    _move_along(conn, obligation, obligation.c.obligation_id, moved)
+
+
+def _obligation(outcome: Outcome) -> Obligation:
+    assert isinstance(outcome.body, Obligation)
+    return outcome.body
+
+
+SAID = tuple(name for name in Obligation.model_fields if name in obligation.c and name != "receipt")
+
+
+def _said(body: Obligation) -> Row:
+    return {name: getattr(body, name) for name in SAID}
+
+
+def _move_along(conn: Connection, table: Table, key: Column[Any], moved: Mapping[str, Row]) -> None:
+    """Same words, later place: an older replay that comes after it must still be recognised as older."""
+    if moved:
+        along = update(table).where(key == bindparam("of_id"))
+        along = along.values(source_partition=bindparam("to_partition"), source_offset=bindparam("to_offset"))
+        conn.execute(along, list(moved.values()))
+
+
+def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Counter[str]) -> None:
+    bodies = {o.body.application_id: 0 for o in outcomes if isinstance(o.body, ApplicationState)}
+    known = _known(conn, application, application.c.application_id, list(bodies))
+    current: dict[str, tuple[Row, list[Row]]] = {}
+    moved: dict[str, Row] = {}
+    for outcome in outcomes:
+        body = outcome.body
+        assert isinstance(body, ApplicationState)
+        key, have = body.application_id, known.get(body.application_id)
+        if have is not None and not have.is_before(outcome):
+            tally["stale"] += 1
+            continue
+        digest = body.digest
+        if have is not None and have.digest == digest:
+            tally["unchanged"] += 1
+            moved[key] = {"of_id": key, "to_partition": outcome.source_partition, "to_offset": outcome.source_offset}
+        else:
+            tally["applied"] += 1
+            current[key] = _application_rows(outcome, body, digest)
+            moved.pop(key, None)
+        known[key] = Known(outcome.source_partition, outcome.source_offset, outcome.learned_at, digest)
+    if current:
+        conn.execute(upsert(conn, application), [row for row, _ in current.values()])
+        conn.execute(delete(holding).where(holding.c.application_id == bindparam("of_id")), [{"of_id": key} for key in current])
+        if held := [row for _, rows in current.values() for row in rows]:
+            conn.execute(insert(holding), held)
+    _move_along(conn, application, application.c.application_id, moved)
+
+
+def _application_rows(outcome: Outcome, body: ApplicationState, digest: str) -> tuple[Row, list[Row]]:
+    same = ("application_id", "tenant", "requisition_id", "team", "state", "created_at", "ended_at")
+    row = {**{name: getattr(body, name) for name in same}, "digest": digest, **_place(outcome)}
+    held = [
+        {
+            "application_id": body.application_id,
+            "seq": number,
+            "start_at": one.start,
+            "end_at": one.end,
+            "holder": one.holder,
+            "person": one.person,
+            "state": one.state,
+            "cause": one.cause,
+        }
+        for number, one in enumerate(body.holdings)
+    ]
+    return row, held
+
+
+def _write_progress(conn: Connection, outcomes: Iterable[Outcome], tally: Counter[str]) -> None:
+    for outcome in outcomes:
+        body, partition = outcome.body, outcome.source_partition
+        assert isinstance(body, Progress)
+        have = conn.execute(
+            select(partition_progress.c.source_offset).where(partition_progress.c.partition == partition)
+        ).scalar_one_or_none()
+        if have is not None and have >= outcome.source_offset:
+            tally["stale"] += 1
+            continue
+        tally["applied"] += 1
+        row = {
+            "partition": partition,
+            "tick_at": body.tick_at,
+            "parked": body.parked,
+            "learned_at": outcome.learned_at,
+            "source_offset": outcome.source_offset,
+        }
+        conn.execute(upsert(conn, partition_progress), [row])
+        marks = [
+            {"account": account, "kind": kind, "partition": partition, "complete_until": until}
+            for account, kinds in body.watermarks.items()
+            for kind, until in kinds.items()
+        ]
+        newest = [{"account": a, "partition": partition, "received_at": at} for a, at in body.newest_fact.items()]
+        for table, rows in ((source_watermark, marks), (source_newest, newest)):
+            if rows:
+                conn.execute(upsert(conn, table), rows)

@@ -1,0 +1,375 @@
+"""The ledger on SQLite and on PostgreSQL: schema, the rule which outcome counts, and the questions asked of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from schemas.outcome import ApplicationState, Holding, Obligation, Outcome, Progress, Receipt, Side, Verdict
+from schemas.raw import Rejected
+from streams import ledger, ledger_batch, migrations
+from streams.ledger_batch import Record, Superseded
+from streams.ledger_database import writing
+from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, revision
+
+T0 = datetime(2026, 5, 4, 9, tzinfo=UTC)
+RECEIPT = Receipt(
+    facts=(),
+    intervals=(),
+    calendar="berlin",
+    calendar_source="company",
+    calendar_version="c1",
+    policy_version="p1",
+    people_version="d1",
+    zone="Europe/Berlin",
+    target="business_days: 2",
+    arithmetic=("09:00 + 2 working days",),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    engine = ledger.open_ledger(url)
+    with writing(engine) as conn:
+        rows = [("sla.outcomes", n) for n in range(4)] + [("ats.rejected", 0)]
+        conn.execute(insert(consumer_position), [{"topic": t, "partition": p, "next_offset": 0} for t, p in rows])
+    yield engine
+    engine.dispose()
+
+
+def an_obligation(subject: str = "a1", verdict: Verdict = Verdict.OPEN, **changes: object) -> Obligation:
+    values: dict[str, object] = {
+        "obligation_id": f"review_candidate:{subject}:1",
+        "tenant": "demo",
+        "commitment": "review_candidate",
+        "commitment_version": "1",
+        "side": Side.HIRING_MANAGER,
+        "owner": "p-001",
+        "team": "payments",
+        "requisition_id": "greenhouse/1",
+        "application_id": f"greenhouse/{subject}",
+        "verdict": verdict,
+        "reason": verdict.value,
+        "started_at": T0,
+        "due_soon_at": T0 + timedelta(days=1),
+        "deadline": T0 + timedelta(days=2),
+        "ended_at": T0 + timedelta(days=1) if verdict in (Verdict.MET, Verdict.CANCELLED) else None,
+        "elapsed_us": 1,
+        "business_us": 3_600_000_000,
+        "receipt": RECEIPT,
+    }
+    return Obligation.model_validate(values | changes)
+
+
+def outcome(body: Obligation | ApplicationState | Progress, offset: int, partition: int = 0, **changes: object) -> Outcome:
+    values: dict[str, object] = {
+        "outcome_id": f"{partition}-{offset}",
+        "source_partition": partition,
+        "source_offset": offset,
+        "learned_at": T0 + timedelta(minutes=offset),
+        "body": body,
+    }
+    return Outcome.model_validate(values | changes)
+
+
+def deliver(engine: Engine, *values: Outcome | bytes | None, partition: int = 0, topic: str = "sla.outcomes") -> dict[str, int]:
+    """The values as the next records of a partition, through decode and write, as the writer does it."""
+    with engine.connect() as conn:
+        positions = ledger.positions(conn)
+    start = positions[topic, partition]
+    records = [
+        Record(topic, partition, start + n, 0, v.to_json() if isinstance(v, Outcome) else v, topic == "ats.rejected")
+        for n, v in enumerate(values)
+    ]
+    with writing(engine) as conn:
+        return dict(ledger_batch.write(conn, ledger_batch.decode(records, positions)))
+
+
+def current(engine: Engine, subject: str = "a1") -> dict[str, object]:
+    with ledger.snapshot(engine) as conn:
+        row = ledger.find_obligation(conn, f"review_candidate:{subject}:1")
+    assert row is not None
+    return row
+
+
+def test_the_migrated_schema_is_the_declared_one(engine: Engine) -> None:
+    migrations.upgrade(engine)  # a second time: nothing to do
+    with engine.connect() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+
+
+def test_an_outcome_comes_back_as_it_went_in(engine: Engine) -> None:
+    said = an_obligation(deadline=T0 + timedelta(days=2, microseconds=1), interview_id="greenhouse/i9", uncertain=True)
+    assert deliver(engine, outcome(said, 3)) == {"applied": 1}
+    row = current(engine)
+    assert {name: row[name] for name in Obligation.model_fields if name not in ("type", "receipt")} == said.model_dump(
+        exclude={"type", "receipt"}
+    )
+    assert Receipt.model_validate_json(str(ledger_json(row["receipt"]))) == RECEIPT
+    assert (row["learned_at"], row["source_offset"], row["revision_no"]) == (T0 + timedelta(minutes=3), 3, 1)
+
+
+def ledger_json(value: object) -> str:
+    import orjson
+
+    return orjson.dumps(value).decode()
+
+
+def test_the_highest_offset_counts_not_the_last_arrival(engine: Engine) -> None:
+    deliver(engine, outcome(an_obligation(verdict=Verdict.MET), 20))
+    assert deliver(engine, outcome(an_obligation(verdict=Verdict.OVERDUE), 15)) == {"stale": 1}
+    assert deliver(engine, outcome(an_obligation(verdict=Verdict.OVERDUE), 20)) == {"stale": 1}
+    assert current(engine)["verdict"] == "met"
+
+
+def test_saying_the_same_again_moves_the_place_but_writes_no_revision(engine: Engine) -> None:
+    deliver(engine, outcome(an_obligation(verdict=Verdict.MET), 10))
+    assert deliver(engine, outcome(an_obligation(verdict=Verdict.MET), 30)) == {"unchanged": 1}
+    # a replayed batch, cut differently, says something in between: it is older than what is known
+    assert deliver(engine, outcome(an_obligation(verdict=Verdict.OVERDUE), 20)) == {"stale": 1}
+    with ledger.snapshot(engine) as conn:
+        assert [r["verdict"] for r in ledger.revisions(conn, "review_candidate:a1:1")] == ["met"]
+    assert current(engine)["learned_at"] == T0 + timedelta(minutes=10)
+
+
+def test_each_distinct_version_is_a_revision_also_within_one_batch(engine: Engine) -> None:
+    verdicts = [Verdict.OPEN, Verdict.OVERDUE, Verdict.MISSED, Verdict.MISSED, Verdict.MET]
+    tally = deliver(engine, *[outcome(an_obligation(verdict=v), n) for n, v in enumerate(verdicts, 1)])
+    assert tally == {"applied": 4, "unchanged": 1}
+    with ledger.snapshot(engine) as conn:
+        found = ledger.revisions(conn, "review_candidate:a1:1")
+    assert [(r["revision_no"], r["verdict"]) for r in found] == [(1, "open"), (2, "overdue"), (3, "missed"), (4, "met")]
+    assert current(engine)["verdict"] == "met"
+
+
+def test_an_application_that_moved_takes_the_partition_that_learned_later(engine: Engine) -> None:
+    here = outcome(an_obligation(verdict=Verdict.CANCELLED, reason="moved"), 500, learned_at=T0)
+    there = outcome(an_obligation(requisition_id="greenhouse/2"), 7, partition=1, learned_at=T0 + timedelta(hours=1))
+    deliver(engine, there, partition=1)
+    assert deliver(engine, here) == {"stale": 1}
+    assert current(engine)["requisition_id"] == "greenhouse/2"
+
+
+def test_any_order_and_repetition_ends_in_the_same_rows(engine: Engine) -> None:
+    chance = random.Random(7)
+    said = [outcome(an_obligation(f"a{n % 5}", chance.choice(list(Verdict))), n) for n in range(60)]
+    last = {o.body.obligation_id: o for o in said if isinstance(o.body, Obligation)}
+    for _ in range(4):
+        again = [*said, *chance.sample(said, 20)]
+        chance.shuffle(again)
+        deliver(engine, *again)
+    with ledger.snapshot(engine) as conn:
+        rows = ledger.list_obligations(conn, 100)
+    assert {r["obligation_id"]: (r["verdict"], r["source_offset"]) for r in rows} == {
+        key: (o.body.verdict.value, o.source_offset) for key, o in last.items() if isinstance(o.body, Obligation)
+    }
+
+
+def test_rows_and_positions_are_one_transaction(engine: Engine) -> None:
+    batch = ledger_batch.decode(
+        [Record("sla.outcomes", 0, 0, 0, outcome(an_obligation(), 1).to_json())], {("sla.outcomes", 0): 0}
+    )
+    with pytest.raises(RuntimeError, match="power cut"), writing(engine) as conn:
+        ledger_batch.write(conn, batch)
+        raise RuntimeError("power cut")
+    with ledger.snapshot(engine) as conn:
+        assert conn.execute(select(func.count()).select_from(obligation)).scalar_one() == 0
+        assert ledger.positions(conn)["sla.outcomes", 0] == 0
+
+
+def test_a_writer_that_was_overtaken_writes_nothing(engine: Engine) -> None:
+    stale_positions = {("sla.outcomes", 0): 0}
+    deliver(engine, outcome(an_obligation(), 1))
+    late = ledger_batch.decode([Record("sla.outcomes", 0, 0, 0, outcome(an_obligation("a2"), 2).to_json())], stale_positions)
+    with pytest.raises(Superseded), writing(engine) as conn:
+        ledger_batch.write(conn, late)
+    with ledger.snapshot(engine) as conn:
+        assert len(ledger.list_obligations(conn, 10)) == 1
+
+
+@pytest.mark.parametrize("value", [b"{", b"\xff\xfe", None, b"{}", b'{"outcome_id": "x", "body": {"type": "nonsense"}}'])
+def test_a_poison_record_becomes_a_dead_letter_and_the_rest_goes_on(engine: Engine, value: bytes | None) -> None:
+    assert deliver(engine, value, outcome(an_obligation(), 1)) == {"rejected": 1, "applied": 1}
+    with ledger.snapshot(engine) as conn:
+        letters = ledger.dead_letters(conn, 10)
+        assert ledger.positions(conn)["sla.outcomes", 0] == 2
+    assert [(letter["pointer"], letter["reason"], letter["system"]) for letter in letters] == [
+        ("sla.outcomes:0:0", "invalid_record", "ledger")
+    ]
+    assert current(engine)["verdict"] == "open"
+
+
+def test_dead_letters_of_the_pipeline_are_kept_once_and_can_be_marked(engine: Engine) -> None:
+    letter = Rejected(
+        topic="ats.raw",
+        partition=1,
+        offset=9,
+        sha256="0" * 64,
+        reason="not_json",
+        tenant="demo",
+        account="greenhouse",
+        system="greenhouse",
+        channel="webhook",
+        rejected_at=T0,
+    )
+    deliver(engine, letter.model_dump_json().encode(), letter.model_dump_json().encode(), topic="ats.rejected")
+    with writing(engine) as conn:
+        assert ledger.dead_letter_counts(conn) == {("greenhouse", "not_json", False): 1}
+        assert ledger.mark_retried(conn, [letter.pointer], T0 + timedelta(days=1)) == 1
+    with ledger.snapshot(engine) as conn:
+        assert ledger.dead_letter_counts(conn) == {("greenhouse", "not_json", True): 1}
+        assert conn.execute(select(dead_letter.c.retried_at)).scalar_one() == T0 + timedelta(days=1)
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_history_can_be_neither_changed_nor_deleted(engine: Engine, table: str) -> None:
+    deliver(engine, outcome(an_obligation(), 1))
+    with writing(engine) as conn:
+        conn.execute(
+            insert(metadata.tables["statement"]), {"period": "2026-05", "content_sha256": "x", "closed_at": T0, "body": {}}
+        )
+        line = {"period": "2026-05", "obligation_id": "o", "revision_no": 1, "line": {}}
+        conn.execute(insert(metadata.tables["statement_line"]), line)
+    subject = metadata.tables[table]
+    column = next(iter(subject.primary_key))
+    for statement in (update(subject).values({column.name: column}), delete(subject)):
+        with pytest.raises(DBAPIError, match="append-only"), writing(engine) as conn:
+            conn.execute(statement)
+
+
+# -- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_adherence_counts_what_fell_due_in_the_period_up_to_now(engine: Engine) -> None:
+    def due(subject: str, verdict: Verdict, deadline: datetime, **more: object) -> Outcome:
+        return outcome(an_obligation(subject, verdict, deadline=deadline, **more), 1)
+
+    june = datetime(2026, 6, 1, tzinfo=UTC)
+    deliver(
+        engine,
+        due("in", Verdict.MET, T0),
+        due("in2", Verdict.OVERDUE, T0, side=Side.TALENT_ACQUISITION),
+        due("last", Verdict.MISSED, june - timedelta(microseconds=1)),
+        due("next", Verdict.MET, june),
+        due("later", Verdict.MET, T0 + timedelta(days=20)),
+    )
+    with ledger.snapshot(engine) as conn:
+        soon = ledger.adherence_counts(conn, datetime(2026, 5, 1, tzinfo=UTC), june, T0 + timedelta(days=1), ("side",))
+        whole = ledger.adherence_counts(conn, datetime(2026, 5, 1, tzinfo=UTC), june, june, ("team",))
+    assert [(g.key, g.counts.met, g.counts.overdue) for g in soon] == [
+        (("hiring_manager",), 1, 0),
+        (("talent_acquisition",), 0, 1),
+    ]
+    assert [(g.key, g.counts.met, g.counts.missed, g.counts.n) for g in whole] == [(("payments",), 2, 1, 4)]
+
+
+def test_as_of_counts_are_what_was_known_then(engine: Engine) -> None:
+    deadline = T0 + timedelta(minutes=30)
+    deliver(
+        engine,
+        outcome(an_obligation(verdict=Verdict.OPEN, deadline=deadline), 1),
+        outcome(an_obligation(verdict=Verdict.OVERDUE, deadline=deadline), 31),
+        outcome(an_obligation(verdict=Verdict.MET, deadline=deadline), 90),  # a late fact
+        outcome(an_obligation(verdict=Verdict.MET, deadline=deadline + timedelta(days=60)), 120),  # moved out of the month
+    )
+    month = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+
+    def known(minutes: int) -> list[tuple[int, int]]:
+        with ledger.snapshot(engine) as conn:
+            groups = ledger.as_of_counts(conn, T0 + timedelta(minutes=minutes), *month, ("team",))
+        return [(g.counts.met, g.counts.overdue) for g in groups]
+
+    assert known(20) == []  # not due yet
+    assert known(60) == [(0, 1)]
+    assert known(100) == [(1, 0)]
+    assert known(130) == []
+
+
+def test_owners_are_told_what_is_overdue_and_due_soon(engine: Engine) -> None:
+    now = T0 + timedelta(hours=30)
+    deliver(
+        engine,
+        outcome(an_obligation("soon"), 1),
+        outcome(an_obligation("calm", due_soon_at=now + timedelta(hours=1)), 1),
+        outcome(an_obligation("still", due_soon_at=None, deadline=None), 1),
+        outcome(an_obligation("late", Verdict.OVERDUE, deadline=T0), 1),
+        outcome(an_obligation("later", Verdict.OVERDUE, deadline=T0 + timedelta(hours=1)), 1),
+        outcome(an_obligation("other", owner="p-002"), 1),
+        outcome(an_obligation("done", Verdict.MET), 1),
+    )
+    with ledger.snapshot(engine) as conn:
+        loads = ledger.overdue_and_due_soon(conn, now)
+        rows, left_out = ledger.late_obligations(conn, now, 3)
+    assert [(x.owner, x.overdue, x.due_soon, x.oldest_due) for x in loads] == [
+        ("p-001", 2, 1, T0),
+        ("p-002", 0, 1, T0 + timedelta(days=2)),
+    ]
+    assert [r["obligation_id"].split(":")[1] for r in rows] == ["late", "later", "other"]
+    assert left_out == 1
+
+
+def test_holders_time_is_cut_at_now_to_the_microsecond(engine: Engine) -> None:
+    tick = timedelta(microseconds=999_999)
+    state = ApplicationState(
+        tenant="demo",
+        application_id="greenhouse/a1",
+        requisition_id="greenhouse/1",
+        team="payments",
+        state="interview",
+        created_at=T0,
+        holdings=(
+            Holding(start=T0, end=T0 + tick, holder="talent_acquisition", cause="f1", state="applied"),
+            Holding(start=T0 + tick, holder="hiring_manager", cause="f2", state="manager_review"),
+        ),
+    )
+    deliver(engine, outcome(state, 1))
+    later = state.model_copy(update={"holdings": (*state.holdings[:1], state.holdings[1].model_copy(update={"person": "p-001"}))})
+    assert deliver(engine, outcome(later, 2), outcome(state, 1)) == {"applied": 1, "stale": 1}
+    with ledger.snapshot(engine) as conn:
+        assert conn.execute(select(func.count()).select_from(holding)).scalar_one() == 2
+        held = ledger.holder_totals(conn, T0 + timedelta(seconds=10), "payments")
+        assert ledger.holder_totals(conn, T0 + timedelta(seconds=10), "search") == []
+    assert [(h["holder"], h["seconds"], h["applications"]) for h in held] == [
+        ("hiring_manager", 9.000001, 1),
+        ("talent_acquisition", 0.999999, 1),
+    ]
+
+
+def test_progress_goes_forward_only(engine: Engine) -> None:
+    kinds = {"greenhouse": {"scorecard.submitted": T0}}
+    deliver(engine, outcome(Progress(tick_at=T0, watermarks=kinds, newest_fact={"greenhouse": T0}, parked=3), 5))
+    deliver(engine, outcome(Progress(tick_at=T0 - timedelta(hours=1), parked=9), 4))
+    later = {"greenhouse": {"scorecard.submitted": T0 + timedelta(hours=1)}}
+    deliver(engine, outcome(Progress(tick_at=None, watermarks=later), 5, partition=1), partition=1)
+    with ledger.snapshot(engine) as conn:
+        assert ledger.ticks(conn) == {0: T0, 1: None}
+        assert ledger.watermarks(conn) == {("greenhouse", "scorecard.submitted"): T0}  # the slowest partition's
+        assert ledger.newest_facts(conn) == {"greenhouse": T0}
+        assert ledger.parked(conn) == 3
+        assert ledger.newest_learned(conn) == T0 + timedelta(minutes=5)
+
+
+def test_turnaround_is_a_cumulative_histogram(engine: Engine) -> None:
+    hour = 3_600_000_000
+    said = [outcome(an_obligation(f"a{n}", Verdict.MET, business_us=n * hour), 1) for n in (1, 2, 9)]
+    deliver(engine, *said, outcome(an_obligation("open", Verdict.OVERDUE), 1))
+    with ledger.snapshot(engine) as conn:
+        (found,) = ledger.turnaround(conn, T0, T0 + timedelta(days=30), (2 * hour, 8 * hour))
+    assert (found["count"], found["sum_us"], found["buckets"]) == (3, 12 * hour, [2, 2])
+    assert (found["team"], found["side"], found["commitment"]) == ("payments", "hiring_manager", "review_candidate")
+
+
+def test_a_time_without_a_zone_is_refused(engine: Engine) -> None:
+    with pytest.raises(StatementError, match="no time zone"), engine.connect() as conn:
+        conn.execute(select(revision.c.obligation_id).where(revision.c.learned_at < datetime(2026, 1, 1)))  # noqa: DTZ001
+    with engine.connect() as conn:
+        assert conn.execute(select(func.count()).select_from(consumer_position)).scalar_one() == 5
