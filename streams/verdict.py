@@ -21,7 +21,7 @@ from streams.cycles import Clock
 from streams.deadline import MICROSECOND, Due, Gap, due
 from streams.exceptions import excused_by
 from streams.roster import Roster
-from streams.timeline import Event, matching
+from streams.timeline import Event, matches, matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +169,11 @@ def _gaps(clock: Clock, life: Life, until: datetime, *, ended: bool) -> list[Gap
     if commitment.clock == "holder" and life.application_id is not None:
         found += [(h.start, h.end) for h in life.holdings if h.holder != commitment.side]
     paused_at: datetime | None = None
-    pauses, resumes = matching(commitment.pause, life.events), matching(commitment.resume, life.events)
-    for event in sorted({*pauses, *resumes}, key=lambda e: e.key) if pauses else ():
-        if event in pauses and paused_at is None:
+    for event in matching((*commitment.pause, *commitment.resume), life.events):
+        pauses = any(matches(condition, event) for condition in commitment.pause)
+        if pauses and paused_at is None:
             paused_at = event.at
-        elif event in resumes and paused_at is not None:
+        elif not pauses and paused_at is not None:
             found.append((paused_at, event.at))
             paused_at = None
     if paused_at is not None:

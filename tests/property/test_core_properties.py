@@ -1,0 +1,174 @@
+"""What must hold for any history: order and copies do not matter, halves make the whole, holders share out time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.fact import FACT_KINDS, STAGES, Fact, Origin, Watermark, fact_id
+from schemas.outcome import Verdict
+from streams.completeness import from_watermarks
+from streams.obligations import Evaluation, apart, digest, evaluate, evaluate_application, evaluate_requisition
+from streams.timeline import merge
+from tests.stories import ACCOUNT, REQUISITION, agreement
+
+AGREEMENT = agreement()
+START = datetime(2026, 3, 1, tzinfo=UTC)
+AS_OF = START + timedelta(days=40)
+OF_REQUISITION = sorted(k for k in FACT_KINDS if k.startswith(("requisition.", "request.")))
+OF_APPLICATION = sorted(k for k in FACT_KINDS if not k.startswith(("requisition.", "request.")))
+PEOPLE = ("mgr", "mgr2", "rec", "ada", "bob", "leo", "stranger")
+
+minutes = st.integers(0, 40 * 24 * 60)
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Fact:
+    of_application = draw(st.integers(0, 3)) > 0
+    kind = draw(st.sampled_from(OF_APPLICATION if of_application else OF_REQUISITION))
+    at = START + timedelta(minutes=draw(minutes))
+    attributes: dict[str, Any] = {}
+    ids: dict[str, str] = {}
+    if of_application:
+        ids["application_id"] = f"{ACCOUNT}/a{draw(st.integers(1, 3))}"
+    if kind == "application.stage_changed":
+        attributes["stage"] = draw(st.sampled_from([*STAGES, "unmapped"]))
+    if kind.startswith("interview."):
+        ids["interview_id"] = f"{ids['application_id']}-i{draw(st.integers(1, 2))}"
+    if kind == "interview.scheduled":
+        starts = at + timedelta(minutes=draw(st.integers(-2000, 8000)))
+        attributes["starts_at"] = starts.isoformat()
+        attributes["ends_at"] = (starts + timedelta(hours=1)).isoformat()
+        attributes["interviewers"] = [f"{ACCOUNT}/{p}" for p in draw(st.lists(st.sampled_from(PEOPLE), max_size=3, unique=True))]
+    if kind.startswith("scorecard."):
+        attributes["scorecard_id"] = f"s{draw(st.integers(1, 4))}"
+    if kind.startswith("exception."):
+        attributes |= {"exception_id": draw(st.sampled_from(["e1", "e2"])), "from": START.isoformat(), "until": AS_OF.isoformat()}
+    people = {"hiring_manager": (f"{ACCOUNT}/{draw(st.sampled_from(PEOPLE))}",)} if draw(st.booleans()) else {}
+    origin = draw(st.sampled_from(list(Origin)))
+    return Fact(
+        fact_id=fact_id("t", ACCOUNT, kind, [*ids.values(), str(attributes)], at if draw(st.integers(0, 9)) else "same"),
+        kind=kind,
+        tenant="t",
+        account=ACCOUNT,
+        system="greenhouse",
+        occurred_at=at,
+        occurred_at_source=origin,
+        occurred_not_before=at - timedelta(hours=draw(st.integers(1, 30))) if origin == Origin.POLL else None,
+        received_at=at + timedelta(minutes=draw(st.integers(0, 5000))),
+        requisition_id=REQUISITION,
+        person=f"{ACCOUNT}/{draw(st.sampled_from(PEOPLE))}" if kind.startswith("scorecard.") else None,
+        actor=f"{ACCOUNT}/{draw(st.sampled_from(PEOPLE))}" if draw(st.booleans()) else None,
+        people=people,
+        attributes=attributes,
+        backfill=draw(st.booleans()),
+        **ids,
+    )
+
+
+histories = st.lists(facts(), max_size=25)
+marks = st.lists(
+    st.builds(
+        lambda kinds, reached, learned: Watermark(
+            account=ACCOUNT,
+            kinds=tuple(kinds),
+            complete_until=START + timedelta(minutes=reached),
+            received_at=START + timedelta(minutes=learned),
+        ),
+        st.lists(st.sampled_from(sorted(FACT_KINDS)), min_size=1, max_size=5),
+        minutes,
+        minutes,
+    ),
+    max_size=4,
+)
+
+
+def judged(
+    history: list[Fact], watermarks: list[Watermark], as_of: datetime = AS_OF, known_at: datetime | None = None
+) -> Evaluation:
+    return evaluate(history, AGREEMENT.policy, AGREEMENT.calendars, AGREEMENT.people, watermarks, as_of, known_at)
+
+
+def said(evaluation: Evaluation) -> bytes:
+    return b"\n".join(o.model_dump_json().encode() for o in (*evaluation.obligations, *evaluation.applications))
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, marks, st.randoms(use_true_random=False))
+def test_order_and_copies_of_facts_and_watermarks_do_not_matter(
+    history: list[Fact], watermarks: list[Watermark], rng: Any
+) -> None:
+    copies = history + rng.sample(history, len(history) // 2)
+    rng.shuffle(copies)
+    shuffled = [*watermarks, *watermarks]
+    rng.shuffle(shuffled)
+    assert said(judged(copies, shuffled)) == said(judged(history, watermarks))
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, marks)
+def test_application_and_requisition_halves_make_the_whole(history: list[Fact], watermarks: list[Watermark]) -> None:
+    own, of_applications = apart(merge(history))
+    complete = from_watermarks(watermarks)
+    digests = [d for them in of_applications.values() for f in them if (d := digest(f, AGREEMENT.policy)) is not None]
+    halves = evaluate_requisition(own, digests, AGREEMENT, complete, AS_OF)
+    for _, them in sorted(of_applications.items()):
+        halves += evaluate_application(own, them, AGREEMENT, complete, AS_OF)
+    assert said(halves) == said(judged(history, watermarks))
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, marks)
+def test_every_instant_of_an_application_is_held_by_exactly_one(history: list[Fact], watermarks: list[Watermark]) -> None:
+    for application in judged(history, watermarks).applications:
+        last = application.ended_at or AS_OF
+        edges = [h.start for h in application.holdings] + [last]
+        assert edges == sorted(edges)
+        assert edges[0] == application.created_at
+        assert all(h.end == following for h, following in zip(application.holdings[:-1], edges[1:-1], strict=True))
+        lengths = [min(h.end or last, last) - h.start for h in application.holdings]
+        assert sum(lengths, timedelta()) == last - application.created_at
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, marks)
+def test_a_verdict_is_what_its_own_deadline_says(history: list[Fact], watermarks: list[Watermark]) -> None:
+    seen = set()
+    for o in judged(history, watermarks).obligations:
+        assert o.obligation_id not in seen
+        seen.add(o.obligation_id)
+        assert sum(i.business_us for i in o.receipt.intervals if i.state == "running") == o.business_us
+        lengths = [(i.end or o.ended_at or AS_OF) - i.start for i in o.receipt.intervals]
+        assert sum(lengths, timedelta()) == timedelta(microseconds=o.elapsed_us)
+        if o.verdict == Verdict.MET and o.deadline and o.ended_at:
+            assert o.ended_at <= max(o.deadline, o.started_at) or o.uncertain
+        if o.verdict in (Verdict.MISSED, Verdict.OVERDUE, Verdict.UNVERIFIED):
+            assert o.deadline is not None
+            assert (o.ended_at or AS_OF) >= o.deadline
+        if o.verdict == Verdict.OPEN:
+            assert o.deadline is None or o.deadline >= AS_OF
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, marks, minutes)
+def test_what_was_known_then_does_not_change_when_more_is_learned(
+    history: list[Fact], watermarks: list[Watermark], minute: int
+) -> None:
+    known_at = START + timedelta(minutes=minute)
+    earlier = [f for f in history if f.received_at <= known_at]
+    assert said(judged(history, watermarks, known_at, known_at)) == said(judged(earlier, watermarks, known_at, known_at))
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, marks, minutes)
+def test_nothing_changes_before_the_next_due_instant(history: list[Fact], watermarks: list[Watermark], minute: int) -> None:
+    as_of = START + timedelta(minutes=minute)
+    now = judged(history, watermarks, as_of)
+    before_due = min(now.next_due - timedelta(microseconds=1), AS_OF) if now.next_due else AS_OF
+    if before_due <= as_of:
+        return
+    later = judged(history, watermarks, before_due)
+    assert {o.obligation_id: o.digest for o in later.obligations} == {o.obligation_id: o.digest for o in now.obligations}

@@ -1,0 +1,139 @@
+"""Stories as data: each file of tests/scenarios tells what happened and what the pipeline must say, at which instants.
+
+The same stories run through the pure core, through the tracker's step and through real Kafka. Times are local to the
+story's `zone` (Berlin unless it says otherwise), such as `Mon 09:00` of the story's first week or a full ISO time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from schemas.calendar import CalendarFile
+from schemas.directory import Directory
+from schemas.fact import DERIVED_KINDS, FACT_KINDS, Fact, Origin, Watermark, fact_id
+from schemas.policy import Policy
+from streams.agreement import Agreement
+from streams.calendars import Calendars
+from streams.directory import People
+
+HERE = Path(__file__).parent
+ACCOUNT = "acme"
+REQUISITION = "acme/r1"
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one obligation looks like at one instant; only the named fields are compared."""
+
+    as_of: datetime
+    obligation: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Story:
+    name: str
+    zone: ZoneInfo
+    monday: date
+    facts: tuple[Fact, ...]
+    watermarks: tuple[Watermark, ...]
+    expectations: tuple[Expectation, ...]
+    policy: dict[str, Any] = field(default_factory=dict)
+
+    def at(self, text: str) -> datetime:
+        return _at(text, self.monday, self.zone)
+
+
+def _at(text: str, monday: date, zone: ZoneInfo) -> datetime:
+    """`Tue 14:30` of the first week, `Tue+1 14:30` of the next, or ISO with or without a zone."""
+    head, _, clock = text.partition(" ")
+    day, _, weeks = head.partition("+")
+    if day not in DAYS:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    found = monday + timedelta(days=DAYS.index(day) + 7 * int(weeks or 0))
+    return datetime.combine(found, datetime.strptime(clock, "%H:%M").time(), zone)  # noqa: DTZ007
+
+
+def agreement(policy: dict[str, Any] | None = None, deploy: Path = HERE.parent / "deploy") -> Agreement:
+    """The demo company's policy (with `policy` laid over its stanzas by name), judged for the people of the stories."""
+    raw = yaml.safe_load((deploy / "policy.yaml").read_text())
+    for name, changes in (policy or {}).items():
+        next(c for c in raw["commitments"] if c["name"] == name).update(changes)
+    return Agreement(
+        Policy.model_validate(raw),
+        Calendars.from_file(CalendarFile.model_validate(yaml.safe_load((HERE / "company/calendars.yaml").read_text()))),
+        People.from_directory(Directory.model_validate(yaml.safe_load((HERE / "company/people.yaml").read_text()))),
+    )
+
+
+def stories() -> list[Story]:
+    """Every story there is, by file name."""
+    found = [_story(path) for path in sorted((HERE / "scenarios").glob("*.yaml"))]
+    assert found, "no story was found"
+    return found
+
+
+def _story(path: Path) -> Story:
+    told = yaml.safe_load(path.read_text())
+    zone, monday = ZoneInfo(told.get("zone", "Europe/Berlin")), told.get("monday", date(2026, 3, 2))
+    assert monday.weekday() == 0, f"{path}: monday is not a Monday"
+    expectations = [
+        Expectation(_at(moment["as_of"], monday, zone), obligation, fields)
+        for moment in told["expect"]
+        for obligation, fields in moment["obligations"].items()
+    ]
+    end = max(e.as_of for e in expectations)
+    complete = told.get("complete_until", "always")
+    until = end + timedelta(days=1) if complete == "always" else _at(complete, monday, zone)
+    kinds = tuple(k for k in FACT_KINDS if k not in DERIVED_KINDS)
+    return Story(
+        name=path.stem,
+        zone=zone,
+        monday=monday,
+        facts=tuple(_fact(f, monday, zone) for f in told["facts"]),
+        watermarks=(Watermark(account=ACCOUNT, kinds=kinds, complete_until=until, received_at=until),),
+        expectations=tuple(expectations),
+        policy=told.get("policy", {}),
+    )
+
+
+def _fact(told: dict[str, Any], monday: date, zone: ZoneInfo) -> Fact:
+    """Short forms: `stage: offer` for an attribute, `application: a1`, `people: {recruiter: r}`, times of interviews."""
+    told = dict(told)
+    at = _at(told.pop("at"), monday, zone)
+    kind = told.pop("kind")
+    received = _at(told.pop("received"), monday, zone) if "received" in told else at
+    ids = {f"{name}_id": f"{ACCOUNT}/{told.pop(name)}" for name in ("application", "interview", "candidate") if name in told}
+    people = {role: (f"{ACCOUNT}/{who}",) for role, who in told.pop("people", {}).items()}
+    persons = {name: f"{ACCOUNT}/{told.pop(name)}" for name in ("person", "actor") if name in told}
+    not_before = _at(told.pop("not_before"), monday, zone) if "not_before" in told else None
+    for name in ("starts_at", "ends_at", "interviewed_at", "from", "until"):
+        if name in told:
+            told[name] = _at(told[name], monday, zone).isoformat()
+    if "interviewers" in told:
+        told["interviewers"] = [f"{ACCOUNT}/{who}" for who in told["interviewers"]]
+    native = [*ids.values(), *persons.values(), told.get("stage", "")]
+    return Fact(
+        fact_id=fact_id("test", ACCOUNT, kind, native, at),
+        kind=kind,
+        tenant="test",
+        account=ACCOUNT,
+        system="greenhouse",
+        occurred_at=at,
+        occurred_at_source=Origin.POLL if not_before else Origin.OBJECT,
+        occurred_not_before=not_before,
+        received_at=received,
+        requisition_id=REQUISITION,
+        people=people,
+        attributes=told,
+        **ids,
+        **persons,
+    )

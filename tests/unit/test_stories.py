@@ -1,0 +1,64 @@
+"""Every story of tests/scenarios, told to the pure core."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.outcome import Obligation
+from streams.obligations import evaluate
+from tests.stories import Expectation, Story, agreement, stories
+
+TIMES = ("deadline", "started_at", "ended_at", "due_soon_at")
+
+
+def compare(story: Story, expectation: Expectation, found: dict[str, Obligation]) -> None:
+    """The named fields of one obligation, times in the story's own notation."""
+    obligation = found.get(expectation.obligation)
+    if expectation.fields == "absent":
+        assert obligation is None, f"{expectation.obligation} is there at {expectation.as_of}: {obligation}"
+        return
+    assert obligation is not None, f"{expectation.obligation} is missing; there are {sorted(found)}"
+    for name, wanted in expectation.fields.items():
+        assert _value(obligation, name) == _wanted(story, name, wanted), f"{name} of {expectation.obligation}: {obligation}"
+
+
+def _value(obligation: Obligation, name: str) -> Any:
+    if name == "business_hours":
+        return round(obligation.business_us / 3_600_000_000, 6)
+    return getattr(obligation, name)
+
+
+def _wanted(story: Story, name: str, wanted: Any) -> Any:
+    return story.at(wanted) if name in TIMES and wanted is not None else wanted
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(story, e, id=f"{story.name}-{e.as_of:%d-%H%M}-{e.obligation.split(':')[0]}-{i}")
+        for story in stories()
+        for i, e in enumerate(story.expectations)
+    ]
+
+
+@pytest.mark.parametrize(("story", "expectation"), cases())
+def test_the_core_tells_the_story(story: Story, expectation: Expectation) -> None:
+    judged_by = agreement(story.policy)
+    found = evaluate(
+        story.facts, judged_by.policy, judged_by.calendars, judged_by.people, story.watermarks, expectation.as_of
+    ).obligations
+    compare(story, expectation, {o.obligation_id: o for o in found})
+
+
+@pytest.mark.parametrize("story", stories(), ids=lambda s: s.name)
+def test_intervals_of_every_obligation_add_up_to_its_elapsed_time(story: Story) -> None:
+    judged_by = agreement(story.policy)
+    for as_of in sorted({e.as_of for e in story.expectations}):
+        for o in evaluate(
+            story.facts, judged_by.policy, judged_by.calendars, judged_by.people, story.watermarks, as_of
+        ).obligations:
+            lengths = [((i.end or o.ended_at or as_of) - i.start) for i in o.receipt.intervals]
+            assert sum(lengths, timedelta()) == timedelta(microseconds=o.elapsed_us)
+            assert all(isinstance(i.start, datetime) for i in o.receipt.intervals)
