@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,9 +39,11 @@ HORIZON_DAYS = 400
 def public_holidays(country: str, region: str | None, year: int) -> frozenset[date]:
     """Public holidays of a country (ISO 3166-1) and subdivision in one year, by the `holidays` library.
 
-    Raises NotImplementedError (the library's) if it does not know the country or the subdivision.
+    Years the library has no data for (moon-based ones far from now) have none. Raises NotImplementedError (the library's) if it
+    does not know the country or the subdivision.
     """
-    return frozenset(holidays.country_holidays(country, subdiv=region, years=year))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # it warns of years without data
+        return frozenset(holidays.country_holidays(country, subdiv=region, years=year))
 
 
 def content_version(*parts: object) -> str:

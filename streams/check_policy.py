@@ -1,0 +1,131 @@
+"""What a policy file can say that its form allows and nobody can mean. In: the file as a `Node`; faults go to its document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+from schemas.fact import DERIVED_KINDS, FACT_KINDS, STAGES
+from streams.errors import InvalidConfiguration
+from streams.wall_clock import zone_of
+from streams.yaml_lines import Node
+
+KINDS = (*FACT_KINDS, *DERIVED_KINDS)
+CONDITIONS = ("start", "requires", "stop", "cancel", "pause", "resume")
+#: No target is longer: a promise for later than a year is a typing error (and calendars are searched 400 days ahead).
+LONGEST_DAYS = 366
+
+
+def check_policy(policy: Node) -> None:
+    """Adds every fault of the policy that its model cannot see."""
+    check_zone(policy["reporting_zone"])
+    for rule in policy["holders"]:
+        _condition(rule["when"], may_delay=False)
+    _shadowed(policy["holders"])
+    for commitment in policy["commitments"]:
+        for part in CONDITIONS:
+            for condition in commitment[part]:
+                _condition(condition, may_delay=part == "start")
+        _target(commitment["target"])
+        _stanza(commitment)
+    refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"from {dated(stanza)}"))
+    refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"version {stanza['version'].text or '1'}"))
+
+
+def check_zone(zone: Node) -> None:
+    """The IANA database must know the zone."""
+    if zone.text is not None:
+        try:
+            zone_of(zone.text)
+        except InvalidConfiguration as error:
+            zone.fault(f"{error}; correct it")
+
+
+def refuse_doubled(nodes: Node | Collection[Node], what: str, identity: Callable[[Node], str | None]) -> None:
+    """Adds a fault for each node whose identity an earlier one has; None is no identity."""
+    seen: dict[str, int] = {}
+    for node in nodes:
+        own = identity(node)
+        if own is None:
+            continue
+        if own in seen:
+            node.fault(f"{what} {own} is already on line {seen[own]}; give each its own, or remove one")
+        seen.setdefault(own, node.line)
+
+
+def nearest(word: str, words: Collection[str]) -> str:
+    """`did you mean …?` with the closest of the known words, else all of them."""
+    close = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(words)) or 'none'}"
+
+
+def dated(node: Node) -> str:
+    """`effective_from` of a stanza as comparable text; the beginning of time where it is left out."""
+    value = node["effective_from"].value
+    if value is None:
+        return "the beginning"
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return str(value)
+    return moment.astimezone(UTC).isoformat() if moment.tzinfo else str(value)
+
+
+def _named(commitment: Node, which: str) -> str | None:
+    name = commitment["name"].text
+    return name and f"{name} {which}"
+
+
+def _condition(condition: Node, *, may_delay: bool) -> None:
+    kind = condition["kind"]
+    if kind.text is not None and kind.text not in KINDS:
+        kind.fault(f"{kind.text} is not a fact kind; {nearest(kind.text, KINDS)}")
+    if condition["delay"].value is not None:
+        if not may_delay:
+            condition["delay"].fault("delay counts in a commitment's start only; remove it")
+        _target(condition["delay"])
+    where = condition["where"]
+    for _, allowed in where.entries():
+        if allowed.value == []:
+            allowed.fault("an empty list matches nothing; name at least one value, or remove the attribute")
+    for stage in where["stage"].texts():
+        if stage.text not in STAGES:
+            stage.fault(f"{stage.text} is not a canonical stage; {nearest(stage.text or '', STAGES)}")
+    if where["stage"].value is not None and kind.text in KINDS and not (kind.text or "").startswith("application."):
+        where["stage"].fault(f"{kind.text} has no stage and would never match; remove `stage`, or use application.stage_changed")
+
+
+def _target(target: Node) -> None:
+    hours = {"business_hours": 1, "elapsed_hours": 1, "business_days": 24, "calendar_days": 24}
+    for unit, node in target.entries():
+        value = node.value
+        if value is None:
+            node.fault(f"{unit} has no value; write how many, such as {unit}: 2")
+        elif isinstance(value, int | float) and not abs(value) * hours.get(unit, 0) <= LONGEST_DAYS * 24:  # nan is not, either
+            node.fault(f"{unit}: {value} is longer than {LONGEST_DAYS} days; shorten it")
+
+
+def _stanza(commitment: Node) -> None:
+    """What one commitment's keys say together."""
+    subject, owner = commitment["subject"], commitment["owner"]
+    if owner.text == "interviewer" and subject.text in ("requisition", "application"):
+        owner.fault("owner: interviewer needs subject: interviewer (one promise for each); change one of them")
+    count = commitment["stop_count"]
+    if isinstance(count.value, int) and count.value > 1 and subject.text in ("application", "interviewer"):
+        count.fault("stop_count counts the applications of a requisition; use subject: requisition, or remove it")
+    if commitment["pause"].value and not commitment["resume"].value:
+        commitment["pause"].fault("nothing ends this pause; add resume, or remove pause")
+    if commitment["resume"].value and not commitment["pause"].value:
+        commitment["resume"].fault("nothing begins a pause that this could end; add pause, or remove resume")
+
+
+def _shadowed(rules: Node) -> None:
+    """The first holder rule that matches counts: one behind an unconditional rule of its kind is never reached."""
+    taken: dict[str, int] = {}
+    for rule in rules:
+        kind = rule["when"]["kind"].text
+        if kind in taken:
+            rule.fault(f"is never reached: the rule on line {taken[kind]} takes every {kind}; remove it or move it up")
+        elif kind is not None and not rule["when"]["where"].value:
+            taken[kind] = rule.line

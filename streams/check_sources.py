@@ -1,0 +1,109 @@
+"""What a sources file can say that nobody can mean, and which promises its sources can measure at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from schemas.fact import DERIVED_KINDS
+from schemas.sources import Sources
+from streams.check_policy import KINDS, nearest, refuse_doubled
+from streams.connectors import CONNECTORS, MANUAL_KINDS, declared_kinds
+from streams.yaml_lines import Faults, Node
+
+#: Roles whose tokens may report facts by POST /facts.
+REPORTING_ROLES = frozenset({"talent_acquisition", "hiring_manager", "approver"})
+
+
+def check_sources(file: Node) -> None:
+    """Adds every fault of the sources that their model cannot see."""
+    for account in file["accounts"]:
+        system = account["system"]
+        if system.text is not None and system.text not in CONNECTORS:
+            system.fault(f"there is no connector for {system.text}; {nearest(system.text, CONNECTORS)}")
+        connector = CONNECTORS.get(system.text or "")
+        for record in account["polled"] if connector else ():
+            if connector and record.text is not None and record.text not in connector.record_kinds:
+                record.fault(f"{system.text} has no records {record.text}; {nearest(record.text, connector.record_kinds)}")
+        if not account["webhook_secrets"].value and not account["polled"].value:
+            account.fault("nothing can come from this account; give it webhook_secrets, polled, or both")
+    refuse_doubled(file["accounts"], "account", lambda account: account["account"].text)
+    refuse_doubled(file["tokens"], "the token in", _secret)
+
+
+def check_accounts(people: Node, sources: Node, warnings: Faults) -> None:
+    """Warns of identities in accounts that no source has: nobody would be recognised by them."""
+    accounts = {account["account"].text for account in sources["accounts"]}
+    for person in people["people"]:
+        for account, node in person["identities"].entries():
+            if account not in accounts:
+                warnings.add(node.document.file, node.line, f"no source is called {account}; add it to the sources or correct it")
+
+
+def check_measurable(policy: Node, sources: Sources, stages: frozenset[str] | None, warnings: Faults) -> None:
+    """Adds a fault for each enabled commitment that no source can measure.
+
+    Start and stop need one alternative that can be known, `requires` all of them, a pause that can be known an end that can.
+    Alternatives that cannot be known, and cancels and pauses, are warnings. A derived moment can be known if all kinds it
+    is derived from can; kinds that people report, if some token may report them; a stage, if some name is mapped to it
+    (`stages`: those; None: not checked).
+    """
+    known = _measurable(sources, stages)
+    for commitment in policy["commitments"]:
+        if commitment["enabled"].value is False:
+            continue
+        for part, enough in (("start", any), ("stop", any), ("requires", all)):
+            _needed(commitment, part, enough, known, warnings)
+        for part in ("cancel", "pause", "resume"):
+            _warn(commitment, part, known, warnings)
+        if any(map(known, commitment["pause"])) and commitment["resume"].value and not any(map(known, commitment["resume"])):
+            commitment["resume"].fault("no source can tell that the pause ended; add one that can, or remove pause")
+
+
+def _needed(
+    commitment: Node, part: str, enough: Callable[[Iterable[bool]], bool], known: Callable[[Node], bool], warnings: Faults
+) -> None:
+    conditions = [condition for condition in commitment[part] if condition["kind"].text in KINDS]
+    if conditions and not enough(map(known, conditions)):
+        unknown = ", ".join(dict.fromkeys(_shown(condition) for condition in conditions if not known(condition)))
+        commitment[part].fault(
+            f"no configured source can tell the {part} of {commitment['name'].text} ({unknown}); "
+            "add a source, a token whose role reports it or a stage mapping, or set enabled: false"
+        )
+    else:
+        _warn(commitment, part, known, warnings)
+
+
+def _warn(commitment: Node, part: str, known: Callable[[Node], bool], warnings: Faults) -> None:
+    for condition in commitment[part]:
+        if condition["kind"].text in KINDS and not known(condition):
+            where = f"in the {part} of {commitment['name'].text}"
+            text = f"no configured source can tell {_shown(condition)} {where}: it will never count"
+            warnings.add(condition.document.file, condition.line, text)
+
+
+def _shown(condition: Node) -> str:
+    stages = "|".join(stage.text or "" for stage in condition["where"]["stage"].texts())
+    return f"{condition['kind'].text}{f' to {stages}' if stages else ''}"
+
+
+def _measurable(sources: Sources, stages: frozenset[str] | None) -> Callable[[Node], bool]:
+    told: frozenset[str] = frozenset().union(*declared_kinds(sources).values())
+    if any(token.role in REPORTING_ROLES for token in sources.tokens):
+        told |= MANUAL_KINDS
+
+    def known_kind(kind: str) -> bool:
+        return kind in told or (kind in DERIVED_KINDS and all(map(known_kind, DERIVED_KINDS[kind])))
+
+    def known(condition: Node) -> bool:
+        named = {stage.text for stage in condition["where"]["stage"].texts()}
+        mapped = stages is None or not named or not named.isdisjoint(stages)
+        return mapped and known_kind(condition["kind"].text or "")
+
+    return known
+
+
+def _secret(token: Node) -> str | None:
+    for place in ("env", "file"):
+        if (name := token["token"][place].text) is not None:
+            return f"{place} {name}"
+    return None
