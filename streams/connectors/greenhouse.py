@@ -1,0 +1,135 @@
+"""Greenhouse: its webhooks and its Harvest records as facts, and its signature.
+
+`ACTIONS` and `RECORDS` say which there are and which fact kinds each can give. No webhook carries the time of the event, and
+none tells that an interview was scheduled or a scorecard submitted: those are polled. See docs/connectors.md.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from schemas.fact import Fact
+from schemas.raw import RawHeaders
+from streams.connectors import greenhouse_objects as objects
+from streams.connectors import greenhouse_readings as readings
+from streams.connectors.greenhouse_readings import Reading
+from streams.connectors.payload import Source, parse
+from streams.errors import InvalidPayload, InvalidSignature
+from streams.stages import StageMap
+
+_JOB = ("requisition.opened", "requisition.updated", "requisition.closed")
+_OFFER = ("offer.sent", "offer.accepted", "offer.declined", "offer.updated")
+_REJECTED = ("application.rejected", "application.withdrawn")
+_NEW = ("application.created", "application.stage_changed", "application.updated")
+
+#: Webhook action -> how it is read, and the fact kinds it can give. Any other is `unknown_action`; None means nothing to a clock.
+ACTIONS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
+    "new_candidate_application": (readings.new, _NEW),
+    "new_prospect_application": (readings.new, _NEW),
+    "candidate_stage_change": (readings.stage_change, ("application.stage_changed", "application.updated")),
+    "application_updated": (readings.application_updated, ("application.updated",)),
+    "update_candidate": (readings.update_candidate, ("application.updated",)),
+    "reject_candidate": (readings.reject, _REJECTED),
+    "unreject_candidate": (readings.undone("application.unrejected"), ("application.unrejected",)),
+    "hire_candidate": (readings.hire, ("application.hired",)),
+    "unhire_candidate": (readings.undone("application.unhired"), ("application.unhired",)),
+    "delete_application": (readings.delete_application, ("application.deleted",)),
+    "merge_candidate": (readings.merge, ("candidate.merged",)),
+    "delete_candidate": (readings.delete_candidate, ("candidate.deleted", "application.deleted")),
+    "candidate_anonymized": (readings.anonymized, ("candidate.deleted",)),
+    "offer_created": (readings.offer("offer.created"), ("offer.created", *_OFFER)),
+    "offer_updated": (readings.offer(None), _OFFER),
+    "offer_approved": (readings.offer("offer.approved"), ("offer.approved", *_OFFER)),
+    "offer_deleted": (readings.offer_deleted, ("offer.deleted",)),
+    "job_created": (readings.job, _JOB),
+    "job_updated": (readings.job, _JOB),
+    "job_approved": (readings.job_approved, ("requisition.approved", *_JOB)),
+    "job_deleted": (readings.job_deleted, ("requisition.deleted",)),
+    "interview_deleted": (readings.interview_deleted, ("interview.cancelled",)),
+    "scorecard_deleted": (readings.scorecard_deleted, ("scorecard.deleted",)),
+    "ping": (None, ()),
+}
+
+#: Record type -> how it is read, and the fact kinds its records can give.
+RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
+    "scheduled_interviews": (objects.interview, ("interview.scheduled",)),
+    "scorecards": (objects.scorecard, ("scorecard.submitted",)),
+    "jobs": (readings.job_record, _JOB),
+    "applications": (readings.application_record, ("application.created", *_REJECTED, "application.updated")),
+    "offers": (readings.offer_record, ("offer.created", *_OFFER)),
+    "approvals": (readings.approval_record, ("requisition.approved", "requisition.updated", "offer.approved")),
+    "activity_feed": (readings.activity_feed, ("application.stage_changed",)),
+    "users": (readings.user_record, ()),
+}
+
+#: A record's type by its shape: the first whose fields are all there.
+SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("activity_feed", ("activities",)),
+    ("approvals", ("approval_type",)),
+    ("scorecards", ("submitted_at", "interviewer")),
+    ("scheduled_interviews", ("application_id", "interviewers")),
+    ("applications", ("applied_at", "candidate_id")),
+    ("offers", ("application_id", "starts_at", "version")),
+    ("jobs", ("hiring_team",)),
+    ("jobs", ("openings",)),
+    ("jobs", ("hiring_managers", "recruiters")),
+    ("users", ("primary_email_address",)),
+)
+
+
+class Greenhouse:
+    """The connector (streams.connectors.Connector)."""
+
+    system = "greenhouse"
+    success_status = 200
+    webhook_kinds = frozenset(kind for _, kinds in ACTIONS.values() for kind in kinds)
+    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
+        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
+    )
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
+        """`Signature: sha256 <hex>`: HMAC-SHA256 over the body exactly as it came; any of `secrets` may be the one."""
+        scheme, _, given = headers.get("signature", "").strip().partition(" ")
+        if scheme.casefold() != "sha256" or not given:
+            raise InvalidSignature("no header 'Signature: sha256 <hex>'")
+        claimed = given.strip().lower().encode("utf-8", "replace")
+        fitting = [
+            hmac.compare_digest(hmac.digest(secret, body, "sha256").hex().encode(), claimed) for secret in secrets if secret
+        ]
+        if not any(fitting):
+            raise InvalidSignature("the signature does not fit the body under any of the account's secrets")
+
+    def delivery_id(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get("greenhouse-event-id") or None
+
+    def is_ping(self, body: bytes) -> bool:
+        try:
+            return parse(body).value.get("action") == "ping"
+        except InvalidPayload:
+            return False
+
+    def is_webhook(self, body: Mapping[str, object]) -> bool:
+        return "action" in body and "payload" in body
+
+    def record_type(self, record: Mapping[str, object]) -> str | None:
+        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
+
+    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
+        """One webhook body, or one Harvest record of `raw.record_type` (activity feeds wrapped with their candidate_id)."""
+        source, node = Source(raw, stages), parse(body)
+        if raw.channel == "record":
+            if raw.record_type not in RECORDS:
+                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
+            return RECORDS[raw.record_type][0](source, node)
+        action = node.text("action")
+        if action is None:
+            raise node.missing("action")
+        if action not in ACTIONS:
+            raise InvalidPayload("unknown_action", "action")
+        read = ACTIONS[action][0]
+        return read(source, node.required_node("payload")) if read else []
+
+
+GREENHOUSE = Greenhouse()

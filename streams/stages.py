@@ -1,0 +1,103 @@
+"""Free-form stage names to canonical stages, as deploy/stages.yaml says. Pure once loaded.
+
+Patterns are globs (`*`, `?`), compared without case and with runs of white space as one space. An account's own patterns come
+first, then those for all; within each, the first in file order that matches. A name that nothing matches is `UNMAPPED`: the
+fact still says when a stage was entered, and no commitment starts or stops by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import yaml
+
+from schemas.fact import STAGES
+from streams.errors import InvalidConfiguration
+
+UNMAPPED = "unmapped"
+
+Patterns = tuple[tuple[str, str], ...]  # (pattern, canonical stage), in file order
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+@dataclass(frozen=True)
+class StageMap:
+    """The mapping in force; `of` remembers its answers, as an account has few names and many facts."""
+
+    everywhere: Patterns = ()
+    by_account: Mapping[str, Patterns] = field(default_factory=dict)
+    _known: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)
+
+    def of(self, account: str, name: str) -> str:
+        """The canonical stage of an account's stage name, or `UNMAPPED`."""
+        asked = (account, name)
+        stage = self._known.get(asked)
+        if stage is None:
+            plain = _plain(name)
+            rules = (*self.by_account.get(account, ()), *self.everywhere)
+            stage = next((stage for pattern, stage in rules if fnmatchcase(plain, pattern)), UNMAPPED)
+            if len(self._known) < 10_000:  # a vendor that puts free text there must not fill our memory
+                self._known[asked] = stage
+        return stage
+
+
+def load(path: Path) -> StageMap:
+    """Read stages.yaml. Raises InvalidConfiguration with every fault as `file:line: fault`."""
+    faults: list[str] = []
+    try:
+        root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise InvalidConfiguration([f"{path}: cannot be read: {error.strerror}"]) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InvalidConfiguration([f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error}"]) from error
+    everywhere: Patterns = ()
+    by_account: dict[str, Patterns] = {}
+    for key, node in _entries(path, root, faults):
+        if key.value == "stages":
+            everywhere = _patterns(path, node, faults)
+        elif key.value == "accounts":
+            by_account = {name.value: _patterns(path, rules, faults) for name, rules in _entries(path, node, faults)}
+        else:
+            faults.append(f"{path}:{_line(key)}: unknown key {key.value!r}; there are stages and accounts")
+    if faults:
+        raise InvalidConfiguration(faults)
+    return StageMap(everywhere, by_account)
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _entries(path: Path, node: yaml.Node | None, faults: list[str]) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    if not isinstance(node, yaml.MappingNode):
+        faults.append(f"{path}:{_line(node) if node else 1}: must be a mapping")
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            yield key, value
+        else:
+            faults.append(f"{path}:{_line(key)}: a key must be a word")
+
+
+def _patterns(path: Path, node: yaml.Node, faults: list[str]) -> Patterns:
+    found: list[tuple[str, str]] = []
+    for key, names in _entries(path, node, faults):
+        if key.value not in STAGES:
+            faults.append(f"{path}:{_line(key)}: {key.value!r} is no canonical stage; there are {', '.join(STAGES)}")
+            continue
+        if not isinstance(names, yaml.SequenceNode):
+            faults.append(f"{path}:{_line(names)}: the patterns of {key.value} must be a list")
+            continue
+        for name in names.value:
+            if isinstance(name, yaml.ScalarNode) and name.value.strip():
+                found.append((_plain(name.value), key.value))
+            else:
+                faults.append(f"{path}:{_line(name)}: a pattern of {key.value} must be a name or glob")
+    return tuple(found)
