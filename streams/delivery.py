@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.partitioner import murmur2
 
 from streams.errors import MutualSLAError
+from streams.step import Message
 
 #: Key and value together; the topics take 1,048,588 bytes a batch, the rest is the batch's own frame.
 MAX_RECORD_BYTES = 950_000
@@ -25,15 +26,6 @@ class RecordTooLarge(MutualSLAError):
     """A record that no topic of ours would take; refused before anything of its step is sent."""
 
     exit_code = 65
-
-
-class Message(NamedTuple):
-    """A record to send. `partition` None: by murmur2 of the key, as every Kafka client's default does."""
-
-    topic: str
-    partition: int | None
-    key: bytes | None
-    value: bytes | None
 
 
 @lru_cache(maxsize=1 << 16)

@@ -12,9 +12,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn
 
 import faust
 import rocksdict
@@ -22,13 +21,16 @@ import structlog
 
 from streams import changelog, lease, metrics, pinned
 from streams.batches import BatchSchema, Transport
-from streams.delivery import RECORD_BATCH_BYTES, Delivery, Message
+from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
 from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
 from streams.settings import Settings
+from streams.step import Message, Read, Recovered, Step, StepFunction
 
 MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
 STALL_SECONDS = 120.0  #: an unfinished batch older than this means that Faust dropped it, or the broker hangs
+
+__all__ = ["App", "Message", "Read", "Step", "StepFunction", "build", "pause", "run_worker"]
 
 log = structlog.get_logger()
 
@@ -38,37 +40,6 @@ BATCH_SECONDS = metrics.WORKER_BATCH_SECONDS.histogram()
 MESSAGES = metrics.WORKER_MESSAGES.counter()
 LAG = metrics.WORKER_LAG.gauge()
 POSITION = metrics.WORKER_POSITION.gauge()
-
-
-class Read(Protocol):
-    """What a step may read: the rows of its own partition as of the last applied batch."""
-
-    def __call__(self, key: bytes) -> bytes | None: ...
-
-    def items(self, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Rows whose key begins with `prefix`, in key order, from `start` on (included) if given."""
-        ...
-
-
-@dataclass(slots=True)
-class Step:
-    """What a step wants done: rows to change (None deletes) and messages to deliver before them.
-
-    `applied` runs once all of it is safe: the place to change anything kept in memory, because a batch whose partition was
-    taken away meanwhile is not applied, and read again.
-    """
-
-    changes: dict[bytes, bytes | None] = field(default_factory=dict)
-    messages: list[Message] = field(default_factory=list)
-    applied: Callable[[], None] | None = None
-
-
-#: (partition, records, read) -> Step. Pure and synchronous; records are aiokafka ConsumerRecords of one partition, in order.
-#: It must catch what is wrong with a single record itself: an exception stops the worker, again and again.
-StepFunction = Callable[[int, list[Any], Read], Step]
-
-#: Called with a partition and its rows after each recovery, before the first batch of it; must not block for long.
-Recovered = Callable[[int, Read], Awaitable[None]]
 
 
 class StateTooLarge(MutualSLAError):

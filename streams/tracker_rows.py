@@ -1,0 +1,145 @@
+"""The rows of the tracker's table: their keys, and their bytes.
+
+    a 0 requisition 0 application   the application's facts, what was published of it
+    r 0 requisition                 the requisition's own facts, what was published of it
+    d 0 requisition 0 application   the digest of that application's facts for the requisition's commitments
+    m                               the partition: as_of, last tick, watermarks, newest facts, pending work
+    c 0 key 0 number                a piece of a row that is too large for one value
+
+(0 is a zero byte, which no id holds.) One row an application: an event rewrites what belongs to its application and never
+anything that grows with the requisition. Applications of a requisition are found by their common prefix, so there is no
+list of them to rewrite either.
+
+A value is a header line, a line of facts and a line of what was published; the header alone tells what the row waits for, so
+a recovery reads a million rows without decoding a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import orjson
+from pydantic import TypeAdapter
+
+from schemas.fact import Fact
+from streams.deadlines import Wait
+from streams.errors import MutualSLAError
+from streams.step import Read
+
+SCHEMA = 1
+PIECE_BYTES = 256 << 10
+META = b"m"
+
+facts_adapter: TypeAdapter[list[Fact]] = TypeAdapter(list[Fact])
+
+
+class UnknownRow(MutualSLAError):
+    """A row written by a newer schema: this program must not touch it."""
+
+    exit_code = 78
+
+
+def application_key(requisition_id: str, application_id: str) -> bytes:
+    return b"a\0%s\0%s" % (requisition_id.encode(), application_id.encode())
+
+
+def requisition_key(requisition_id: str) -> bytes:
+    return b"r\0%s" % requisition_id.encode()
+
+
+def digest_key(requisition_id: str, application_id: str) -> bytes:
+    return b"d\0%s\0%s" % (requisition_id.encode(), application_id.encode())
+
+
+def requisition_of(key: bytes) -> str:
+    """The requisition of an `a`, `r` or `d` key."""
+    return key.split(b"\0")[1].decode()
+
+
+@dataclass(slots=True)
+class Row:
+    """One subject: its facts as a merged set, and what the world was told of it.
+
+    `published`: subject id -> (digest, compact body). The compact body of an obligation is kept so that its end can be told
+    when the facts no longer give it.
+    """
+
+    key: bytes
+    facts: list[Fact] = field(default_factory=list)
+    published: dict[str, tuple[str, str]] = field(default_factory=dict)
+    due: int | None = None
+    waits: tuple[Wait, ...] = ()
+    pieces: int = 0
+
+
+def header(value: bytes) -> tuple[int | None, tuple[Wait, ...]]:
+    """What a stored row waits for: its next deadline in microseconds, and watermarks."""
+    version, due, waits, _ = orjson.loads(value[: value.index(b"\n")])
+    if version != SCHEMA:
+        raise UnknownRow(f"a row of schema {version}; this program knows {SCHEMA}")
+    return due, tuple((account, kind, deadline) for account, kind, deadline in waits)
+
+
+class Rows:
+    """Rows read from the table, with the changes of one step on top."""
+
+    def __init__(self, read: Read, changes: dict[bytes, bytes | None]) -> None:
+        self._read = read
+        self._changes = changes
+
+    def raw(self, key: bytes) -> bytes | None:
+        return self._changes[key] if key in self._changes else self._read(key)
+
+    def load(self, key: bytes) -> Row:
+        """The row, empty if there is none."""
+        value = self.raw(key)
+        return Row(key) if value is None else self._decode(key, value)
+
+    def save(self, row: Row) -> None:
+        facts = b"[%s]" % b",".join(fact.to_json() for fact in row.facts)
+        body = b"%s\n%s" % (facts, orjson.dumps(row.published))
+        pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)] if len(body) > PIECE_BYTES else []
+        for number in range(max(len(pieces), row.pieces)):
+            self._changes[_piece_key(row.key, number)] = pieces[number] if number < len(pieces) else None
+        row.pieces = len(pieces)
+        head = orjson.dumps([SCHEMA, row.due, row.waits, row.pieces])
+        self._changes[row.key] = b"%s\n%s" % (head, b"" if pieces else body)
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        """Keys with the prefix, in order, from `start` on: stored ones and those this step adds."""
+        added = sorted(k for k in self._changes if k.startswith(prefix) and k >= start)
+        yield from _merged((key for key, _ in self._read.items(prefix, start)), added)
+
+    def _decode(self, key: bytes, value: bytes) -> Row:
+        head, _, body = value.partition(b"\n")
+        version, due, waits, pieces = orjson.loads(head)
+        if version != SCHEMA:
+            raise UnknownRow(f"row {key!r} is of schema {version}; this program knows {SCHEMA}")
+        if pieces:
+            body = b"".join(self.raw(_piece_key(key, number)) or b"" for number in range(pieces))
+        facts, _, published = body.partition(b"\n")
+        return Row(
+            key,
+            facts_adapter.validate_json(facts),
+            {subject: (digest, kept) for subject, (digest, kept) in orjson.loads(published).items()},
+            due,
+            tuple((account, kind, deadline) for account, kind, deadline in waits),
+            pieces,
+        )
+
+
+def _piece_key(key: bytes, number: int) -> bytes:
+    return b"c\0%s\0%d" % (key, number)
+
+
+def _merged(stored: Iterable[bytes], added: list[bytes]) -> Iterator[bytes]:
+    at = 0
+    for key in stored:
+        while at < len(added) and added[at] < key:
+            yield added[at]
+            at += 1
+        if at < len(added) and added[at] == key:
+            at += 1
+        yield key
+    yield from added[at:]
