@@ -18,8 +18,16 @@ from tests.stories import ACCOUNT, REQUISITION, agreement
 AGREEMENT = agreement()
 START = datetime(2026, 3, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=40)
-OF_REQUISITION = sorted(k for k in FACT_KINDS if k.startswith(("requisition.", "request.")))
-OF_APPLICATION = sorted(k for k in FACT_KINDS if not k.startswith(("requisition.", "request.")))
+#: Every kind there is, and more often those that start, stop and move clocks, so that most histories have obligations.
+OF_REQUISITION = sorted(k for k in FACT_KINDS if k.startswith(("requisition.", "request."))) + ["requisition.approved"] * 6
+OF_APPLICATION = (
+    sorted(k for k in FACT_KINDS if not k.startswith(("requisition.", "request.")))
+    + ["application.stage_changed"] * 25
+    + ["interview.scheduled"] * 15
+    + ["scorecard.submitted"] * 15
+    + ["application.rejected", "interview.cancelled"] * 2
+)
+INTERVIEWERS = ("ada", "bob", "leo")
 PEOPLE = ("mgr", "mgr2", "rec", "ada", "bob", "leo", "stranger")
 
 minutes = st.integers(0, 40 * 24 * 60)
@@ -33,16 +41,18 @@ def facts(draw: st.DrawFn) -> Fact:
     attributes: dict[str, Any] = {}
     ids: dict[str, str] = {}
     if of_application:
-        ids["application_id"] = f"{ACCOUNT}/a{draw(st.integers(1, 3))}"
+        ids["application_id"] = f"{ACCOUNT}/a{draw(st.sampled_from([1, 1, 1, 2, 3]))}"
     if kind == "application.stage_changed":
-        attributes["stage"] = draw(st.sampled_from([*STAGES, "unmapped"]))
+        attributes["stage"] = draw(st.sampled_from([*STAGES, "unmapped", "manager_review", "manager_review", "interview"]))
     if kind.startswith("interview."):
         ids["interview_id"] = f"{ids['application_id']}-i{draw(st.integers(1, 2))}"
     if kind == "interview.scheduled":
         starts = at + timedelta(minutes=draw(st.integers(-2000, 8000)))
         attributes["starts_at"] = starts.isoformat()
         attributes["ends_at"] = (starts + timedelta(hours=1)).isoformat()
-        attributes["interviewers"] = [f"{ACCOUNT}/{p}" for p in draw(st.lists(st.sampled_from(PEOPLE), max_size=3, unique=True))]
+        attributes["interviewers"] = [
+            f"{ACCOUNT}/{p}" for p in draw(st.lists(st.sampled_from(INTERVIEWERS), max_size=2, unique=True))
+        ]
     if kind.startswith("scorecard."):
         attributes["scorecard_id"] = f"s{draw(st.integers(1, 4))}"
     if kind.startswith("exception."):
@@ -60,7 +70,7 @@ def facts(draw: st.DrawFn) -> Fact:
         occurred_not_before=at - timedelta(hours=draw(st.integers(1, 30))) if origin == Origin.POLL else None,
         received_at=at + timedelta(minutes=draw(st.integers(0, 5000))),
         requisition_id=REQUISITION,
-        person=f"{ACCOUNT}/{draw(st.sampled_from(PEOPLE))}" if kind.startswith("scorecard.") else None,
+        person=f"{ACCOUNT}/{draw(st.sampled_from(INTERVIEWERS))}" if kind.startswith("scorecard.") else None,
         actor=f"{ACCOUNT}/{draw(st.sampled_from(PEOPLE))}" if draw(st.booleans()) else None,
         people=people,
         attributes=attributes,
@@ -69,7 +79,7 @@ def facts(draw: st.DrawFn) -> Fact:
     )
 
 
-histories = st.lists(facts(), max_size=25)
+histories = st.lists(facts(), min_size=8, max_size=35)
 marks = st.lists(
     st.builds(
         lambda kinds, reached, learned: Watermark(

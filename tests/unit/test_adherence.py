@@ -1,0 +1,83 @@
+"""Figures that were published or computed elsewhere, so that the formulas are checked against something else than themselves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.outcome import Side
+from streams.adherence import (
+    Counts,
+    goal_met,
+    index,
+    index_interval,
+    missed_beyond_chance,
+    partnership_index,
+    side_score,
+    wilson,
+)
+from tests.stories import agreement
+
+POLICY = agreement().policy
+
+
+@pytest.mark.parametrize(
+    ("met", "n", "low", "high"),
+    [(9, 10, 59.6, 98.2), (18, 20, 69.9, 97.2), (45, 50, 78.6, 95.7), (90, 100, 82.6, 94.5)],
+)
+def test_wilson_interval_agrees_with_the_published_table(met: int, n: int, low: float, high: float) -> None:
+    interval = wilson(met, n)
+    assert interval is not None
+    assert [round(100 * x, 1) for x in interval] == [low, high]
+
+
+@pytest.mark.parametrize(("n", "misses"), [(5, 3), (10, 4), (20, 5), (30, 7), (50, 10), (100, 16)])
+def test_so_many_misses_are_needed_to_say_that_90_percent_is_missed(n: int, misses: int) -> None:
+    assert missed_beyond_chance(Counts(met=n - misses, missed=misses), 0.9)
+    assert not missed_beyond_chance(Counts(met=n - misses + 1, missed=misses - 1), 0.9)
+
+
+def test_overdue_counts_as_not_kept_and_cancelled_excused_unverified_do_not_count() -> None:
+    counts = Counts(met=6, missed=1, overdue=1, cancelled=50, excused=3, unverified=9, open=4)
+    assert (counts.n, counts.adherence) == (8, 0.75)
+
+
+def test_nothing_due_has_no_adherence() -> None:
+    assert Counts(cancelled=3).adherence is None
+    assert wilson(0, 0) is None
+
+
+def test_a_side_score_weighs_commitments_and_not_their_numbers() -> None:
+    many_small = {"submit_feedback": Counts(met=990, missed=10), "decide": Counts(met=5, missed=5)}
+    assert side_score(many_small, POLICY, Side.HIRING_MANAGER, 5) == pytest.approx((0.99 + 0.5) / 2)
+
+
+def test_no_score_under_the_minimum_n() -> None:
+    assert side_score({"first_slate": Counts(met=4)}, POLICY, Side.TALENT_ACQUISITION, 5) is None
+    assert side_score({"first_slate": Counts(met=5)}, POLICY, Side.TALENT_ACQUISITION, 5) == 1.0
+
+
+def test_the_index_is_high_only_when_both_keep_their_word() -> None:
+    assert partnership_index(1.0, 0.1) == pytest.approx(0.1818, abs=1e-4)
+    assert partnership_index(0.9, 0.9) == pytest.approx(0.9)
+    assert partnership_index(0.0, 0.0) == 0.0
+    assert partnership_index(None, 0.9) is None
+
+
+def test_a_goal_is_met_only_over_enough_obligations() -> None:
+    assert goal_met(Counts(met=9, missed=1), 0.9, 5)
+    assert not goal_met(Counts(met=4), 0.9, 5)
+    assert not goal_met(Counts(met=8, missed=2), 0.9, 5)
+
+
+counts = st.builds(Counts, met=st.integers(0, 40), missed=st.integers(0, 40), overdue=st.integers(0, 5))
+
+
+@given(counts, counts)
+def test_the_bootstrap_interval_is_the_same_each_time_and_inside_zero_to_one(ta: Counts, manager: Counts) -> None:
+    given_counts = {"first_slate": ta, "decide": manager}
+    interval = index_interval(given_counts, POLICY, rounds=40)
+    assert interval == index_interval(given_counts, POLICY, rounds=40)
+    assert (interval is None) == (index(given_counts, POLICY) is None)
+    assert interval is None or 0 <= interval[0] <= interval[1] <= 1
