@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 bad usage, 65 bad data, 69 unreachable service, 78 bad con
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
 def _settings(**overrides: Any) -> settings.Settings:
-    return settings.from_environment(**overrides)
+    """Flags, then the environment, then the addresses of what `up` runs in this state directory, then the defaults."""
+    from streams import run_state
+
+    return run_state.adopt(settings.from_environment(**overrides))
 
 
 def _instant(text: str) -> datetime:
@@ -62,7 +66,8 @@ def up(
     from streams import supervisor
 
     configured = _settings(state_dir=state_dir, brokers=brokers)
-    supervisor.up(configured, embedded=brokers is None, port=port, workers=workers, detach=detach)
+    embedded = brokers is None and "MUTUAL_SLA_BROKERS" not in os.environ
+    supervisor.up(configured, embedded=embedded, port=port, workers=workers, detach=detach)
 
 
 @app.command()
