@@ -15,7 +15,6 @@ from streams.directory import People
 from streams.errors import InvalidConfiguration
 from streams.yaml_lines import Node
 
-
 #: Where a calendar without a date is tried.
 RECENT = datetime(2026, 1, 1, tzinfo=UTC)
 
