@@ -221,11 +221,11 @@ def evaluate(
 
 
 @app.command()
-def explain(obligation: str, as_json: AsJson = False) -> None:
+def explain(obligation: str, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """The receipt of one obligation, for a person to read."""
     from streams import explain as job
 
-    job.run(_settings(), obligation, as_json=as_json)
+    job.run(_settings(state_dir=state_dir), obligation, as_json=as_json)
 
 
 @rejected_app.command("list")
