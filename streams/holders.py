@@ -6,13 +6,13 @@ nobody, so the intervals add up to its elapsed time exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
 from schemas.outcome import Holding
-from schemas.policy import HolderRule, Policy
+from schemas.policy import HolderRule
 from streams.roster import Roster
 from streams.timeline import Event, matches
 
@@ -49,7 +49,10 @@ class _Ball:
         return ("paused" if self.paused else self.holder), self.state
 
 
-def holdings(events: Iterable[Event], policy: Policy, roster: Roster) -> tuple[Holding, ...]:
+Rules = Mapping[str, tuple[HolderRule, ...]]  #: by fact kind, see `Agreement.holder_rules`
+
+
+def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> tuple[Holding, ...]:
     """The holders of one application in order, each interval [start, end); the last is open (end None) while it lives.
 
     `events` are those of the application and its requisition, ordered. An application begins with its first own event;
@@ -59,7 +62,7 @@ def holdings(events: Iterable[Event], policy: Policy, roster: Roster) -> tuple[H
     ball, found = _Ball(), list[Holding]()
     begun = False
     for at, together in groupby(events, key=lambda event: event.at):
-        hits = [(rule, event) for event in together if (rule := _rule(policy, event)) is not None]
+        hits = [(rule, event) for event in together if (rule := _rule(rules, event)) is not None]
         hits.sort(key=lambda hit: PRECEDENCE[hit[0].holder])
         for rule, event in hits:
             ball.take(rule, event)
@@ -78,8 +81,8 @@ def holdings(events: Iterable[Event], policy: Policy, roster: Roster) -> tuple[H
     return tuple(found)
 
 
-def _rule(policy: Policy, event: Event) -> HolderRule | None:
-    return next((rule for rule in policy.holders if matches(rule.when, event)), None)
+def _rule(rules: Rules, event: Event) -> HolderRule | None:
+    return next((rule for rule in rules.get(event.kind, ()) if matches(rule.when, event)), None)
 
 
 def ended_at(found: tuple[Holding, ...]) -> datetime | None:

@@ -99,7 +99,7 @@ def evaluate_application(
         application_id=application_id,
         events=found,
         roster=roster,
-        holdings=holdings(found, agreement.policy, roster),
+        holdings=holdings(found, agreement.holder_rules, roster),
     )
     judged, due = _judge(("application", "interviewer"), life, agreement, completeness, as_of)
     return Evaluation(judged, _application(life), _earliest(ahead, due))

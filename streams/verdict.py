@@ -105,16 +105,15 @@ def _native(clock: Clock, life: Life) -> str:
 
 def _due(clock: Clock, debtor: str, team: str, agreement: Agreement, gaps: Sequence[Gap]) -> tuple[Calendar, str, Due]:
     """Calendar and deadline of who owes at the start. Leave that was learned before the deadline moves it, later does not."""
-    known_at = clock.started_at
-    target, warn_at = clock.commitment.target, clock.commitment.warn_at
-    seen: set[str] = set()
+    target, warn_at, at = clock.commitment.target, clock.commitment.warn_at, clock.started_at
+    calendar, source = agreement.people.calendar_for(debtor, team, agreement.calendars, at, at)
     while True:
-        calendar, source = agreement.people.calendar_for(debtor, team, agreement.calendars, clock.started_at, known_at)
-        when = due(clock.started_at, target, warn_at, gaps, calendar)
-        if calendar.version in seen:
+        when = due(at, target, warn_at, gaps, calendar)
+        known_at = max(at, when.deadline or when.base)
+        moved, source = agreement.people.calendar_for(debtor, team, agreement.calendars, at, known_at)
+        if moved.version == calendar.version:
             return calendar, source, when
-        seen.add(calendar.version)
-        known_at = max(known_at, when.deadline or when.base)
+        calendar = moved  # only ever by more leave, so this ends
 
 
 def _rule(clock: Clock, life: Life, deadline: datetime | None, completeness: Completeness, as_of: datetime) -> _Ruling:
