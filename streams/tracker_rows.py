@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import orjson
 from pydantic import TypeAdapter
@@ -31,6 +32,9 @@ SCHEMA = 1
 PIECE_BYTES = 256 << 10
 META = b"m"
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
 facts_adapter: TypeAdapter[list[Fact]] = TypeAdapter(list[Fact])
 
 
@@ -38,6 +42,16 @@ class UnknownRow(MutualSLAError):
     """A row written by a newer schema: this program must not touch it."""
 
     exit_code = 78
+
+
+def microseconds(at: datetime) -> int:
+    """An instant as microseconds since the epoch, exactly."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def instant(us: int) -> datetime:
+    """The instant so many microseconds after the epoch."""
+    return EPOCH + us * MICROSECOND
 
 
 def application_key(requisition_id: str, application_id: str) -> bytes:
@@ -143,3 +157,30 @@ def _merged(stored: Iterable[bytes], added: list[bytes]) -> Iterator[bytes]:
             at += 1
         yield key
     yield from added[at:]
+
+
+@dataclass(slots=True)
+class Meta:
+    """The partition's own row; instants in microseconds since the epoch."""
+
+    as_of: int | None = None  #: the latest instant that any record told of
+    tick: int | None = None
+    marks: dict[str, dict[str, int]] = field(default_factory=dict)  #: account -> kind -> complete until
+    newest: dict[str, int] = field(default_factory=dict)  #: account -> newest received_at
+    pending: dict[str, str] = field(default_factory=dict)  #: requisition -> key of its next application to look at
+
+    @classmethod
+    def decode(cls, value: bytes | None) -> Meta:
+        if value is None:
+            return cls()
+        body = orjson.loads(value)
+        if body.pop("schema") != SCHEMA:
+            raise ValueError("the partition's row is of another schema")
+        return cls(**body)
+
+    def encode(self) -> bytes:
+        fields = {"as_of": self.as_of, "tick": self.tick, "marks": self.marks, "newest": self.newest, "pending": self.pending}
+        return orjson.dumps({"schema": SCHEMA, **fields})
+
+    def learned(self, at: datetime) -> None:
+        self.as_of = max(microseconds(at), self.as_of if self.as_of is not None else microseconds(at))

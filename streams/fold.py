@@ -1,0 +1,325 @@
+"""One batch of one partition, folded into its rows: the work behind `Tracker.step`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas.fact import DERIVED_KINDS, Fact, Tick, Watermark, facts_record
+from schemas.outcome import Obligation, Outcome, Progress, Verdict, outcome_id
+from schemas.raw import Rejected
+from streams.agreement import Agreement
+from streams.completeness import NEVER, Completeness
+from streams.deadlines import Wait
+from streams.difference import Body, difference
+from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
+from streams.step import Message, Read, Step
+from streams.timeline import merge
+from streams.tracker_rows import (
+    META,
+    Meta,
+    Row,
+    Rows,
+    application_key,
+    digest_key,
+    instant,
+    microseconds,
+    requisition_key,
+    requisition_of,
+)
+
+#: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
+BAD_FACT = (ValueError, TypeError, KeyError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Whole names of the topics."""
+
+    facts: str
+    outcomes: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many rows one batch looks at again beyond those its records touch."""
+
+    due: int = 500  #: because their time has come
+    pending: int = 500  #: because their requisition changed
+
+
+class Fold:
+    """Use: `take_records`, then `run` with the keys whose time has come."""
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        declared: Mapping[str, frozenset[str]],
+        topics: Topics,
+        limits: Limits,
+        partition: int,
+        records: list[Any],
+        read: Read,
+    ) -> None:
+        self.agreement, self.topics, self.limits = agreement, topics, limits
+        self.partition, self.records = partition, records
+        self.step = Step()
+        self.rows = Rows(read, self.step.changes)
+        self.meta = Meta.decode(read(META))
+        self.declared = declared
+        self.waiting: list[tuple[bytes, int | None, tuple[Wait, ...]]] = []
+        self.reasons: list[str] = []
+        self._incoming: dict[bytes, list[tuple[Fact, Any]]] = {}
+        self._loaded: dict[bytes, Row] = {}
+        self._done: set[bytes] = set()
+        self._completeness: Completeness = {}
+        self._outcomes: dict[str, tuple[str, Body | Progress]] = {}
+        self._told = False  #: a tick or watermark is among the records
+
+    @property
+    def as_of(self) -> int:
+        """The instant at which this batch is judged."""
+        return self.meta.as_of if self.meta.as_of is not None else 0
+
+    @property
+    def marks(self) -> dict[str, dict[str, int]]:
+        """Watermarks, and for each declared kind without one that nothing of it is known to be complete."""
+        never = microseconds(NEVER)
+        found = {account: dict.fromkeys(kinds, never) for account, kinds in self.declared.items()}
+        for account, kinds in self.meta.marks.items():
+            found.setdefault(account, {}).update(kinds)
+        return found
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.meta.pending)
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def take_records(self) -> None:
+        """Decode, one by one: what cannot be read is a dead letter, and the rest of the batch goes on."""
+        for record in self.records:
+            try:
+                read = facts_record.validate_json(record.value or b"")
+            except ValidationError as error:
+                fields = sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False, include_url=False)})
+                self._reject(record, "not_a_fact", ", ".join(fields))
+                continue
+            if isinstance(read, Fact):
+                self._take_fact(read, record)
+            else:
+                self._take_time(read)
+
+    def _take_fact(self, fact: Fact, record: Any) -> None:
+        if fact.requisition_id is None:
+            self._reject(record, "no_requisition", "requisition_id", fact)
+            return
+        self.meta.learned(fact.received_at)
+        self.meta.newest[fact.account] = max(microseconds(fact.received_at), self.meta.newest.get(fact.account, 0))
+        if fact.application_id is None:
+            key = requisition_key(fact.requisition_id)
+        else:
+            key = application_key(fact.requisition_id, fact.application_id)
+        self._incoming.setdefault(key, []).append((fact, record))
+
+    def _take_time(self, read: Tick | Watermark) -> None:
+        self._told = True
+        if isinstance(read, Tick):
+            self.meta.learned(read.at)
+            self.meta.tick = max(microseconds(read.at), self.meta.tick if self.meta.tick is not None else microseconds(read.at))
+            return
+        self.meta.learned(read.received_at)
+        marks = self.meta.marks.setdefault(read.account, {})
+        until = microseconds(read.complete_until)
+        for kind in read.kinds:
+            marks[kind] = max(until, marks.get(kind, until))
+
+    # -- the fold ------------------------------------------------------------------------------------------------------
+
+    def run(self, taken: list[bytes]) -> Step:
+        """Everything the records and the passing of time change. `taken`: keys whose deadline or watermark has come."""
+        self._completeness = {a: {k: instant(us) for k, us in kinds.items()} for a, kinds in self.marks.items()}
+        for key in self._keys(b"r"):  # first, so that applications are judged by the requisition's new facts
+            if self._add(key):
+                self.meta.pending[requisition_of(key)] = ""
+        changed: dict[bytes, None] = {}
+        for key in self._keys(b"a"):
+            if self._add(key) and self._digested(key):
+                changed[requisition_key(requisition_of(key))] = None
+        for key in changed:
+            self._judge(key)  # perhaps a second time: what counts is that its digests are new
+        for key in taken:
+            if key not in self._done and self._is_due(key):
+                self._judge(key)
+        self._continue_pending()
+        return self._finish()
+
+    def _keys(self, prefix: bytes) -> list[bytes]:
+        return [key for key in self._incoming if key.startswith(prefix)]
+
+    def _row(self, key: bytes) -> Row:
+        if key not in self._loaded:
+            self._loaded[key] = self.rows.load(key)
+        return self._loaded[key]
+
+    def _add(self, key: bytes) -> bool:
+        """Add the new facts of a row and judge it; one by one if the core cannot work with some. True if any was news."""
+        incoming = self._incoming[key]
+        try:
+            return self._add_facts(key, [fact for fact, _ in incoming])
+        except BAD_FACT:
+            added = False
+            for fact, record in incoming:
+                try:
+                    added = self._add_facts(key, [fact]) or added
+                except BAD_FACT as error:
+                    self._reject(record, "cannot_be_evaluated", type(error).__name__, fact)
+            return added
+
+    def _add_facts(self, key: bytes, facts: list[Fact]) -> bool:
+        row = self._row(key)
+        before, merged = row.facts, merge([*row.facts, *facts])
+        if merged == before:
+            return False
+        row.facts = merged
+        try:
+            self._judge(key, new_facts=True)
+        except BAD_FACT:
+            row.facts = before
+            raise
+        return True
+
+    def _digested(self, key: bytes) -> bool:
+        """Keep the application's digest row; True if it changed, so that the requisition has to be judged."""
+        row, policy = self._row(key), self.agreement.policy
+        kept = [slim for fact in row.facts if (slim := digest(fact, policy)) is not None]
+        _, requisition, application = key.split(b"\0")
+        stored = self._row(digest_key(requisition.decode(), application.decode()))
+        if kept == stored.facts:
+            return False
+        stored.facts = kept
+        self.rows.save(stored)
+        return True
+
+    def _is_due(self, key: bytes) -> bool:
+        row = self._row(key)
+        if row.due is not None and row.due <= self.as_of:
+            return True
+        marks = self.marks
+        return any(marks.get(account, {}).get(kind, deadline) >= deadline for account, kind, deadline in row.waits)
+
+    def _continue_pending(self) -> None:
+        """Applications of requisitions that changed, at most so many; where it stops is remembered."""
+        left = self.limits.pending
+        for requisition_id, cursor in list(self.meta.pending.items()):
+            if left <= 0:
+                return
+            prefix = application_key(requisition_id, "")
+            keys: Iterator[bytes] = self.rows.scan(prefix, cursor.encode())
+            todo: list[bytes] = []
+            stopped_at = ""
+            for key in keys:
+                if len(todo) >= left:
+                    stopped_at = key.decode()
+                    break
+                todo.append(key)
+            for key in todo:
+                if key not in self._done:
+                    self._judge(key)
+            left -= len(todo)
+            if stopped_at:
+                self.meta.pending[requisition_id] = stopped_at
+            else:
+                del self.meta.pending[requisition_id]
+
+    # -- one row -------------------------------------------------------------------------------------------------------
+
+    def _judge(self, key: bytes, *, new_facts: bool = False) -> None:
+        row = self._row(key)
+        evaluation = self._evaluate(key, row)
+        self._done.add(key)
+        news = list(difference(row.published, evaluation))
+        for subject, changed, body in news:
+            self._outcomes[subject] = (changed, body)
+        due = None if evaluation.next_due is None else microseconds(evaluation.next_due)
+        waits = self._waits(requisition_of(key), evaluation)
+        if (due, waits) != (row.due, row.waits):
+            self.waiting.append((key, due, waits))
+        if new_facts or news or (due, waits) != (row.due, row.waits):
+            row.due, row.waits = due, waits
+            self.rows.save(row)
+
+    def _evaluate(self, key: bytes, row: Row) -> Evaluation:
+        requisition_id, as_of = requisition_of(key), instant(self.as_of)
+        if key.startswith(b"a"):
+            own = self._row(requisition_key(requisition_id)).facts
+            return evaluate_application(own, row.facts, self.agreement, self._completeness, as_of)
+        digests: list[Fact] = []
+        for of_application in self.rows.scan(digest_key(requisition_id, "")):
+            digests += self._row(of_application).facts
+        return evaluate_requisition(row.facts, digests, self.agreement, self._completeness, as_of)
+
+    def _waits(self, requisition_id: str, evaluation: Evaluation) -> tuple[Wait, ...]:
+        """For each obligation that a silent source leaves unverified, the source that is furthest behind."""
+        account = requisition_id.partition("/")[0]
+        known = self.marks.get(account, {})
+        found: set[Wait] = set()
+        for obligation in evaluation.obligations:
+            if obligation.verdict != Verdict.UNVERIFIED or obligation.deadline is None:
+                continue
+            behind = {kind: known[kind] for kind in self._stop_kinds(obligation) if kind in known}
+            if behind:
+                found.add((account, min(behind, key=lambda kind: (behind[kind], kind)), microseconds(obligation.deadline)))
+        return tuple(sorted(found))
+
+    def _stop_kinds(self, obligation: Obligation) -> set[str]:
+        stanzas = self.agreement.stanzas.get(obligation.commitment, ())
+        stops = (c for s in stanzas if s.version == obligation.commitment_version for c in s.stop)
+        return {kind for c in stops for kind in DERIVED_KINDS.get(c.kind, (c.kind,))}
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> Step:
+        if self._told:
+            self._outcomes["progress"] = ("", self._progress())
+        learned_at, offset = instant(self.as_of), self.records[-1].offset
+        for subject, (changed, body) in self._outcomes.items():
+            outcome = Outcome(
+                outcome_id=outcome_id(subject, changed, self.partition, offset),
+                source_partition=self.partition,
+                source_offset=offset,
+                learned_at=learned_at,
+                body=body,
+            )
+            self.step.messages.append(Message(self.topics.outcomes, self.partition, subject.encode(), outcome.to_json()))
+        self.step.changes[META] = self.meta.encode()
+        return self.step
+
+    def _progress(self) -> Progress:
+        return Progress(
+            tick_at=None if self.meta.tick is None else instant(self.meta.tick),
+            watermarks={a: {k: instant(us) for k, us in kinds.items()} for a, kinds in self.meta.marks.items()},
+            newest_fact={account: instant(us) for account, us in self.meta.newest.items()},
+        )
+
+    def _reject(self, record: Any, reason: str, detail: str, fact: Fact | None = None) -> None:
+        self.reasons.append(reason)
+        letter = Rejected(
+            topic=self.topics.facts,
+            partition=self.partition,
+            offset=record.offset,
+            sha256=hashlib.sha256(record.value or b"").hexdigest(),
+            reason=reason,
+            detail=detail,
+            tenant=fact.tenant if fact else "",
+            account=fact.account if fact else "",
+            system=fact.system if fact else "",
+            channel="fact",
+            rejected_at=instant(record.timestamp * 1000),
+        )
+        self.step.messages.append(Message(self.topics.rejected, None, letter.pointer.encode(), letter.model_dump_json().encode()))
