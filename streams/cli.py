@@ -251,11 +251,14 @@ def rejected_retry(
 def close(
     period: Annotated[str, typer.Argument(help="YYYY-MM")],
     out: Annotated[Path | None, typer.Option(help="folder of the statement; default: statements/ in the state directory")] = None,
+    accept_unverified: Annotated[
+        bool, typer.Option("--accept-unverified", help="close although a source was silent; those obligations count for nobody")
+    ] = False,
 ) -> None:
     """Close a month: CSV, Parquet, XLSX and manifest. A second, different close is refused."""
     from streams import close as job
 
-    job.run(_settings(), period, out, clock.from_environment().now())
+    job.run(_settings(), period, out, clock.from_environment().now(), accept_unverified=accept_unverified)
 
 
 @app.command()

@@ -252,7 +252,8 @@ def ticks(conn: Connection) -> dict[int, datetime | None]:
 
 def newest_learned(conn: Connection) -> datetime | None:
     """The newest moment of knowledge: as_of of the furthest partition; None in an empty ledger."""
-    return conn.execute(select(func.max(partition_progress.c.learned_at))).scalar_one()
+    newest: datetime | None = conn.execute(select(func.max(partition_progress.c.learned_at))).scalar_one()
+    return newest
 
 
 def parked(conn: Connection) -> int:

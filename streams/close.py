@@ -1,0 +1,247 @@
+"""Finance's commands: close a month, read it back with what was learned since, and what it looked like on an earlier day.
+
+The figures are made in statement.py; here are the checks before a close, the ledger, and what is printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from schemas.statement import Adjustment, Line, Row, Statement
+from streams import closed_periods, ledger, statement_files
+from streams.agreement import Agreement
+from streams.check import load_agreement
+from streams.errors import MutualSLAError, PeriodClosed
+from streams.ledger_database import snapshot, writing
+from streams.period import Period
+from streams.settings import Settings
+from streams.statement import Known, adjusted, adjustments, build, disagreements
+
+SHOWN = 20  #: undecided obligations listed by id before "and n more"
+
+
+class NotClosable(MutualSLAError):
+    """The month cannot be closed yet; every reason is listed."""
+
+    exit_code = 65
+
+
+class NotClosed(MutualSLAError):
+    """No statement of that month is in the ledger."""
+
+    exit_code = 65
+
+
+def run(settings: Settings, period: str, out: Path | None, now: datetime, *, accept_unverified: bool = False) -> None:
+    """Close `period` and write its folder under `out`. Closing it again with the same figures only writes the files again.
+
+    Raises NotClosable with all reasons at once, and PeriodClosed if it was closed with other figures.
+    """
+    agreement = load_agreement(settings.deploy_dir)
+    month = Period.month(period, agreement.policy.reporting_zone)
+    engine = ledger.open_ledger(settings.ledger)
+    try:
+        with writing(engine) as conn:
+            said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
+    finally:
+        engine.dispose()
+    folder = (out or settings.state_dir / "statements") / period
+    statement_files.write(said, lines, folder)
+    word = "closed" if fresh else "was already closed with these figures; nothing changed"
+    _say(f"{period} {word}: {said.control.obligations} obligations, content {said.content_sha256[:12]}, in {folder}")
+    if unverified := said.control.verdicts["unverified"]:
+        _say(f"{unverified} unverified obligations were accepted; they are in obligations.csv and count for nobody")
+
+
+def close(
+    conn: Connection, month: Period, agreement: Agreement, now: datetime, settings: Settings, *, accept_unverified: bool = False
+) -> tuple[Statement, tuple[Line, ...], bool]:
+    """The statement of `month`, stored; and whether it is new. In the caller's transaction. Raises as `run` does."""
+    before = closed_periods.load(conn, month.name)
+    if before is None:
+        faults = [fault for check in CHECKS for fault in check(conn, month, now, settings)]
+        faults += _undecided(conn, month, accept_unverified=accept_unverified)
+        if faults:
+            raise NotClosable("\n".join([f"{month.name} cannot be closed:", *faults]))
+    listed = closed_periods.entries(conn, month)
+    said, lines = build(listed, month, agreement.policy, agreement.people, _known(conn, month, agreement))
+    if faults := disagreements(said, lines):
+        raise NotClosable("\n".join([f"{month.name} does not reconcile:", *faults]))
+    if before is not None:
+        if before[0].content_sha256 != said.content_sha256:
+            raise PeriodClosed(
+                f"{month.name} was closed with other figures (content {before[0].content_sha256[:12]}, now "
+                f"{said.content_sha256[:12]}); it stays as it is. `mutual-sla report {month.name}` lists the adjustments"
+            )
+        return before[0], before[1], False
+    closed_periods.store(conn, said, lines, {entry.obligation_id: entry.revision_no for entry in listed})
+    return said, lines, True
+
+
+def _known(conn: Connection, month: Period, agreement: Agreement) -> Known:
+    ticks = [at for at in ledger.ticks(conn).values() if at is not None]
+    return Known(
+        until=min(ticks, default=month.end),
+        without_deadline=closed_periods.without_deadline(conn, month),
+        position={f"{topic}:{number}": offset for (topic, number), offset in sorted(ledger.positions(conn).items())},
+        calendars_version=agreement.calendars.version,
+    )
+
+
+# -- checks: each returns its faults ---------------------------------------------------------------------------------
+
+
+def _has_ended(_conn: Connection, month: Period, now: datetime, _settings: Settings) -> list[str]:
+    return [f"the month ends {month.end.isoformat()}, and now it is {now.isoformat()}"] if now < month.end else []
+
+
+def _has_been_read(conn: Connection, month: Period, _now: datetime, settings: Settings) -> list[str]:
+    """Every partition's tick in the ledger is behind the month's end: what happened in it has gone through."""
+    topic = settings.topic("sla.outcomes")
+    ticks = ledger.ticks(conn)
+    expected = {number for _, number in ledger.positions(conn, topic)} | set(ticks)
+    faults = [] if expected else ["the ledger has never read anything: is the ledger writer running?"]
+    for number in sorted(expected):
+        tick = ticks.get(number)
+        if tick is None:
+            faults.append(f"partition {number} has not reported its time yet")
+        elif tick < month.end:
+            faults.append(f"partition {number} has come only to {tick.isoformat()}")
+    return faults
+
+
+CHECKS = (_has_ended, _has_been_read)
+
+
+def _undecided(conn: Connection, month: Period, *, accept_unverified: bool) -> list[str]:
+    rows = closed_periods.undecided(conn, month)
+    faults: list[str] = []
+    for verdict, meaning in (("open", "still open"), ("unverified", "unverified: their source was silent")):
+        found = [row for row in rows if row["verdict"] == verdict]
+        if not found or (verdict == "unverified" and accept_unverified):
+            continue
+        faults.append(f"{len(found)} obligations due in the month are {meaning}")
+        faults += [f"  {row['obligation_id']}, due {row['deadline'].isoformat()}" for row in found[:SHOWN]]
+        if len(found) > SHOWN:
+            faults.append(f"  and {len(found) - SHOWN} more")
+        if verdict == "unverified":
+            faults.append("  let the source catch up, or close with --accept-unverified: they then count for nobody")
+    return faults
+
+
+# -- reading back ----------------------------------------------------------------------------------------------------
+
+
+def report(settings: Settings, period: str, *, as_json: bool) -> None:
+    """Print a closed month as it was said, and each adjustment since. Raises NotClosed."""
+    agreement = load_agreement(settings.deploy_dir)
+    engine = ledger.open_ledger(settings.ledger)
+    try:
+        with snapshot(engine) as conn:
+            said, changes = reported(conn, Period.month(period, agreement.policy.reporting_zone), agreement)
+    finally:
+        engine.dispose()
+    if as_json:
+        _json(document(said, changes))
+        return
+    _table(f"{period}, closed at {said.known_until.isoformat()}, content {said.content_sha256[:12]}", said)
+    if not changes:
+        _say("no adjustments: nothing learned since changes it")
+        return
+    table = Table("line", "±", "department", "side", "commitment", "verdict", "learned", "cause", title="Adjustments")
+    for one in changes:
+        cell = (one.cell.department, one.cell.side, one.cell.commitment)
+        table.add_row(one.line_id, f"{one.sign:+d}", *cell, one.verdict, f"{one.learned_at:%Y-%m-%d}", one.cause)
+    Console().print(table)
+
+
+def reported(conn: Connection, month: Period, agreement: Agreement) -> tuple[Statement, tuple[Adjustment, ...]]:
+    """A closed month and what was learned since. Raises NotClosed."""
+    found = closed_periods.load(conn, month.name)
+    if found is None:
+        raise NotClosed(f"{month.name} is not closed; `mutual-sla close {month.name}` closes it")
+    said, lines, revisions = found
+    inside = {
+        entry.obligation_id: entry for entry in closed_periods.entries(conn, Period(said.period, said.zone, said.start, said.end))
+    }
+    now = {**closed_periods.current(conn, revisions.keys() - inside.keys()), **inside}
+    changed = [key for key, entry in now.items() if revisions.get(key) != entry.revision_no]
+    then = closed_periods.known_then(conn, changed, said.known_until, revisions)
+    return said, adjustments(said, lines, then, now, agreement.people)
+
+
+def document(said: Statement, changes: Sequence[Adjustment]) -> dict[str, Any]:
+    """A statement with its adjustments, for programs; what finance may see."""
+    public = said.model_dump(
+        mode="json", exclude={"departments", "cells", "control"} if said.withheld else {"departments", "cells"}
+    )
+    totals = [
+        {"cell": cell.model_dump(), **{name: getattr(counts, name) for name in counts.__slots__}, "n": counts.n}
+        for cell, counts in adjusted(said, changes).items()
+    ]
+    return {"statement": public, "adjustments": [one.model_dump(mode="json") for one in changes], "adjusted": totals}
+
+
+def as_of(settings: Settings, day: datetime, period: str | None, *, as_json: bool) -> None:
+    """Print a month's figures as they were known at `day`, from the ledger's revisions. Nothing is stored."""
+    agreement = load_agreement(settings.deploy_dir)
+    zone = agreement.policy.reporting_zone
+    month = Period.month(period, zone) if period else Period.of(day, zone)
+    engine = ledger.open_ledger(settings.ledger)
+    try:
+        with snapshot(engine) as conn:
+            said = as_known(conn, month, day, agreement)
+    finally:
+        engine.dispose()
+    if as_json:
+        _json(document(said, ()))
+    else:
+        _table(f"{month.name} as known at {day.isoformat()}", said)
+
+
+def as_known(conn: Connection, month: Period, day: datetime, agreement: Agreement) -> Statement:
+    """The month's statement as it would have been at `day`: deadlines up to then, and only what had been learned."""
+    known = Known(until=day, calendars_version=agreement.calendars.version)
+    return build(closed_periods.entries_as_of(conn, month, day), month, agreement.policy, agreement.people, known)[0]
+
+
+def _table(title: str, said: Statement) -> None:
+    if said.withheld:
+        _say(f"{title}: {said.control.obligations} obligations of fewer than five people; no figures are shown")
+        return
+    counts = ("met", "missed", "overdue", "cancelled", "excused", "unverified", "n")
+    table = Table("department", "side", "commitment", *counts, "adherence", "median h", "p90 h", title=title)
+    for row in said.rows:
+        table.add_row(*_columns(row, counts))
+    console = Console()
+    console.print(table)
+    index = Table("department", "talent acquisition", "hiring manager", "partnership index")
+    for one in said.indices:
+        index.add_row(one.department, *map(_figure, (one.talent_acquisition, one.hiring_manager, one.partnership_index)))
+    console.print(index)
+
+
+def _columns(row: Row, counts: Sequence[str]) -> list[str]:
+    cell = [row.cell.department, row.cell.side, row.cell.commitment]
+    return [*cell, *(str(getattr(row, c)) for c in counts), *map(_figure, (row.adherence, row.median_hours, row.p90_hours))]
+
+
+def _figure(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _json(value: object) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
