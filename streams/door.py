@@ -16,6 +16,9 @@ from typing import Any
 
 import orjson
 import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,8 +54,34 @@ def away(error: str) -> Refused:
     return Refused(503, error, mend, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+INTERNAL_ERROR = Refused(500, "internal error", "ours, not yours: send it again, and give us the request id if it goes on")
+
+
 def answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def speak_json(api: FastAPI) -> None:
+    """Let every error of `api`, ours and the framework's, be answered in the one form."""
+
+    async def refused(request: Request, error: Refused) -> Response:
+        return error.response(request.state.request_id)
+
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        mend = "docs/gateway.md lists the paths and methods"
+        return Refused(error.status_code, str(error.detail).lower(), mend, error.headers).response(request.state.request_id)
+
+    async def bad_parameter(request: Request, error: RequestValidationError) -> Response:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Refused(422, faults, "docs/gateway.md lists the parameters").response(request.state.request_id)
+
+    async def failed(request: Request, _: Exception) -> Response:
+        return INTERNAL_ERROR.response(request.state.request_id)  # the framework raises it again, and Door logs it
+
+    api.exception_handler(Refused)(refused)
+    api.exception_handler(HTTPException)(unrouted)
+    api.exception_handler(RequestValidationError)(bad_parameter)
+    api.exception_handler(Exception)(failed)
 
 
 #: Told of every answer: scope (route and path parameters are in it by then), status, seconds.
@@ -95,14 +124,12 @@ class Door:
         self._inside += 1
         try:
             await self._app(scope, receive, send)
-        except Refused as refused:
-            return refused
         except Exception as error:
             # Neither the message nor local variables: both may hold a body. Where it happened is enough to find it.
             where = "".join(traceback.format_tb(error.__traceback__))
             request_id = scope["state"]["request_id"]
             log.error("request_failed", error=type(error).__name__, where=where, request_id=request_id)
-            return Refused(500, "internal error", "ours, not yours: send it again, and give us the request id if it goes on")
+            return INTERNAL_ERROR
         finally:
             self._inside -= 1
         return None

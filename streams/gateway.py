@@ -17,9 +17,7 @@ import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -27,9 +25,10 @@ from schemas.raw import Channel, RawHeaders
 from schemas.sources import Account, Sources
 from streams import metrics
 from streams.access import Access, Identity
+from streams.check import load_sources
 from streams.clock import Clock
 from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector
-from streams.door import Door, Refused, answer, away, media_type, read_body
+from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
 from streams.inbox import JSON_LINES, FactDesk, complete_until, split_records
 from streams.raw_log import DELIVERY_SHARE, Log, RawLog, RawRecord, TooLarge
@@ -81,8 +80,7 @@ class Gateway:
         api.get("/healthz")(self.healthz)
         api.get("/readyz")(self.readyz)
         api.get("/metrics")(self.metrics)
-        api.exception_handler(HTTPException)(_unrouted)
-        api.exception_handler(RequestValidationError)(_bad_parameter)
+        speak_json(api)
         return Door(api, self._observe)
 
     async def webhook(self, system: str, request: Request) -> Response:
@@ -228,23 +226,11 @@ def _until(text: str | None, clock: Clock) -> str | None:
     return complete_until(text, clock.now()).isoformat() if text else None
 
 
-async def _unrouted(request: Request, error: HTTPException) -> Response:
-    mend = "POST /webhooks/{system}, /records/{system}/{type} or /facts; docs/gateway.md shows each"
-    return Refused(error.status_code, str(error.detail).lower(), mend, error.headers).response(request.state.request_id)
-
-
-async def _bad_parameter(request: Request, error: RequestValidationError) -> Response:
-    faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return Refused(422, faults, "docs/gateway.md lists the parameters").response(request.state.request_id)
-
-
 def run(settings: Settings, clock: Clock) -> None:
     """Serve until SIGTERM or SIGINT: then stop accepting, finish what is inside, deliver it, and return.
 
     Raises InvalidConfiguration, before anything listens, if sources.yaml or a secret it names is not usable.
     """
-    from streams.check import load_sources  # type: ignore[import-not-found, unused-ignore]
-
     sources = load_sources(settings.deploy_dir)
     access = Access.from_sources(sources, settings.deploy_dir)
     gateway = Gateway(settings, clock, sources, access, RawLog(settings), CONNECTORS, MANUAL_KINDS)
