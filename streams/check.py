@@ -25,7 +25,7 @@ from streams.check_policy import check_policy
 from streams.directory import People
 from streams.errors import InvalidConfiguration
 from streams.settings import Settings
-from streams.yaml_lines import Document, Faults, Model, Node, parse, read
+from streams.yaml_lines import Document, Faults, Model, Node, parse, read, shown
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Inspection:
     agreement: Agreement | None = None
     sources: Sources | None = None
     stages: frozenset[str] | None = None  #: canonical stages that some name is mapped to; None without stages.yaml
-    contents: list[tuple[str, str, str]] = field(default_factory=list)  #: (file, version, what is in it) of readable files
+    contents: list[tuple[str, str, str]] = field(default_factory=list)  #: (file, version, what is in it) of faultless files
     faults: Faults = field(default_factory=Faults)
     warnings: Faults = field(default_factory=Faults)
 
@@ -53,15 +53,10 @@ class Inspection:
             check_working_time(calendars, people, calendar_node, people_node)
         if policy and calendars and people and not self.faults:
             self.agreement = Agreement(policy, Calendars.from_file(calendars), People.from_directory(people))
-        if policy:
-            version = content_version(policy.model_dump(mode="json"))
-            self._note("policy.yaml", version, f"{len(policy.enabled())} of {len(policy.commitments)} commitments enabled")
-        if calendars:
-            version = content_version(calendars.model_dump(mode="json"))
-            self._note("calendars.yaml", version, f"{len(calendars.calendars)} calendars")
-        if people:
-            version = content_version(people.model_dump(mode="json"))
-            self._note("people.yaml", version, f"{len(people.people)} people in {len(people.teams)} teams")
+            policy_version = f"{policy.version}, {content_version(policy.model_dump(mode='json'))}"
+            self._note("policy.yaml", policy_version, f"{len(policy.enabled())} of {len(policy.commitments)} commitments enabled")
+            self._note("calendars.yaml", self.agreement.calendars.version, f"{len(calendars.calendars)} calendars")
+            self._note("people.yaml", self.agreement.people.version, f"{len(people.people)} people in {len(people.teams)} teams")
         return {"policy": policy_node, "people": people_node}
 
     def read_sources(self) -> Node:
@@ -88,7 +83,7 @@ class Inspection:
             for fault in error.faults:
                 place = re.match(re.escape(str(path)) + r":(\d+): ", fault)
                 text = fault[place.end() :] if place else fault.removeprefix(f"{path}: ")
-                self.faults.add(str(path), int(place[1]) if place else 1, text)
+                self.faults.add(shown(path), int(place[1]) if place else 1, text)
             return
         rules = [*mapping.everywhere, *(rule for own in mapping.by_account.values() for rule in own)]
         self.stages = frozenset(stage for _, stage in rules)
@@ -103,7 +98,7 @@ class Inspection:
         path = self.folder / name
         node = read(path, self.faults)
         if node is None:
-            return Node(Document(str(path), {(): 1}, self.faults), (), None), None
+            return Node(Document(shown(path), {(): 1}, self.faults), (), None), None
         return node, parse(model, node)
 
     def _note(self, file: str, version: str, contents: str) -> None:
@@ -158,7 +153,7 @@ def run(settings: Settings, as_json: bool) -> None:
     for warning in inspection.warnings.lines():
         sys.stderr.write(f"{warning} (warning)\n")
     inspection.refuse()
-    table = Table("file", "version", "contents", title=f"{settings.deploy_dir}: no faults")
+    table = Table("file", "version", "contents", title=f"{shown(settings.deploy_dir)}: no faults")
     for row in inspection.contents:
         table.add_row(*row)
     Console().print(table)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from schemas.fact import DERIVED_KINDS
 from schemas.sources import Sources
-from streams.check_policy import KINDS, nearest, refuse_doubled
+from streams.check_policy import CONDITIONS, KINDS, nearest, refuse_doubled
 from streams.connectors import CONNECTORS, MANUAL_KINDS, declared_kinds
 from streams.yaml_lines import Faults, Node
 
@@ -48,37 +48,27 @@ def check_measurable(policy: Node, sources: Sources, stages: frozenset[str] | No
     (`stages`: those; None: not checked).
     """
     known = _measurable(sources, stages)
+    never: dict[str, list[Node]] = {}
     for commitment in policy["commitments"]:
         if commitment["enabled"].value is False:
             continue
-        for part, enough in (("start", any), ("stop", any), ("requires", all)):
-            _needed(commitment, part, enough, known, warnings)
-        for part in ("cancel", "pause", "resume"):
-            _warn(commitment, part, known, warnings)
+        for part in CONDITIONS:
+            conditions = [condition for condition in commitment[part] if condition["kind"].text in KINDS]
+            unknown = [condition for condition in conditions if not known(condition)]
+            if part in ("start", "stop", "requires") and unknown and (part == "requires" or unknown == conditions):
+                commitment[part].fault(
+                    f"no configured source can tell the {part} of {commitment['name'].text} ({', '.join(map(_shown, unknown))}); "
+                    "add a source, a token whose role reports it or a stage mapping, or set enabled: false"
+                )
+                continue
+            for condition in unknown:
+                never.setdefault(_shown(condition), []).append(condition)
         if any(map(known, commitment["pause"])) and commitment["resume"].value and not any(map(known, commitment["resume"])):
             commitment["resume"].fault("no source can tell that the pause ended; add one that can, or remove pause")
-
-
-def _needed(
-    commitment: Node, part: str, enough: Callable[[Iterable[bool]], bool], known: Callable[[Node], bool], warnings: Faults
-) -> None:
-    conditions = [condition for condition in commitment[part] if condition["kind"].text in KINDS]
-    if conditions and not enough(map(known, conditions)):
-        unknown = ", ".join(dict.fromkeys(_shown(condition) for condition in conditions if not known(condition)))
-        commitment[part].fault(
-            f"no configured source can tell the {part} of {commitment['name'].text} ({unknown}); "
-            "add a source, a token whose role reports it or a stage mapping, or set enabled: false"
-        )
-    else:
-        _warn(commitment, part, known, warnings)
-
-
-def _warn(commitment: Node, part: str, known: Callable[[Node], bool], warnings: Faults) -> None:
-    for condition in commitment[part]:
-        if condition["kind"].text in KINDS and not known(condition):
-            where = f"in the {part} of {commitment['name'].text}"
-            text = f"no configured source can tell {_shown(condition)} {where}: it will never count"
-            warnings.add(condition.document.file, condition.line, text)
+    for what, conditions in never.items():
+        first = conditions[0]
+        lines = ", ".join(str(condition.line) for condition in conditions)
+        warnings.add(first.document.file, first.line, f"no configured source can tell {what}: it never counts (lines {lines})")
 
 
 def _shown(condition: Node) -> str:

@@ -105,16 +105,22 @@ class Node:
         self.document.faults.add(self.document.file, self.line, text)
 
 
+def shown(path: Path) -> str:
+    """The path as an editor or terminal takes it: relative where it lies below the current folder."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def read(path: Path, faults: Faults) -> Node | None:
     """The file as a node; None, with a fault, if it is not there or not YAML at all."""
-    document = Document(str(path), {(): 1}, faults)
+    document = Document(shown(path), {(): 1}, faults)
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
-        faults.add(str(path), 1, f"cannot be read ({error.strerror}); put it into {path.parent}")
+        faults.add(shown(path), 1, f"cannot be read ({error.strerror}); put it into {path.parent}")
         return None
     except UnicodeDecodeError as error:
-        faults.add(str(path), 1, f"is not UTF-8 at byte {error.start}; save it as UTF-8")
+        faults.add(shown(path), 1, f"is not UTF-8 at byte {error.start}; save it as UTF-8")
         return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -123,10 +129,10 @@ def read(path: Path, faults: Faults) -> Node | None:
         )
         return None
     except yaml.YAMLError as error:  # a character that YAML forbids: no mark, but a position in the text
-        faults.add(str(path), 1, f"is not YAML: {' '.join(str(error).split())}; remove that character")
+        faults.add(shown(path), 1, f"is not YAML: {' '.join(str(error).split())}; remove that character")
         return None
     if root is None:
-        faults.add(str(path), 1, "is empty; see docs/policy.md for what belongs there")
+        faults.add(shown(path), 1, "is empty; see docs/policy.md for what belongs there")
         return None
     return Node(document, (), _Plain(document).value(root, ()))
 
