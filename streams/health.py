@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import httpx
-import structlog
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,8 +15,6 @@ from streams.errors import Unreachable
 from streams.ledger_database import connect
 from streams.settings import Settings
 from streams.topics import admin, load
-
-log = structlog.get_logger()
 
 Lag = Mapping[str, Mapping[str, int]]  #: consumer -> topic -> records not yet read
 
@@ -33,10 +30,10 @@ def answers(address: str, timeout: float = 2.0) -> bool:
         return False
 
 
-def consumer_lag(settings: Settings) -> Lag:
+def consumer_lag(settings: Settings) -> Lag | None:
     """Records that are on the cluster and not yet read, by consumer group and topic; the ledger's own positions under `ledger`.
 
-    A group that has not committed anything on a partition has all of it before it. Empty if Kafka or the ledger does not answer.
+    A group that has not committed anything on a partition has all of it before it. None if Kafka or the ledger does not answer.
     """
     own = {settings.topic(topic.name) for topic in load()}
     try:
@@ -46,9 +43,8 @@ def consumer_lag(settings: Settings) -> Lag:
             committed = client.list_group_offsets(groups) if groups else {}
         read = {group: {(tp.topic, tp.partition): o.offset for tp, o in found.items()} for group, found in committed.items()}
         read["ledger"] = _ledger_positions(settings)
-    except (Unreachable, SQLAlchemyError) as error:
-        log.warning("lag_unknown", reason=type(error).__name__)
-        return {}
+    except (Unreachable, SQLAlchemyError):
+        return None
     return {group: _behind(found, ends) for group, found in read.items() if found}
 
 

@@ -113,7 +113,7 @@ class Supervisor:
         Raises InvalidConfiguration (all faults, nothing started), AlreadyRunning, or Unreachable naming what did not start and
         the end of its log; everything that was started has stopped again then.
         """
-        with _only_one(self.settings.state_dir), _interruptible():
+        with only_one(self.settings.state_dir), _interruptible():
             try:
                 self._start()
                 self.phase = "ready"
@@ -135,13 +135,14 @@ class Supervisor:
 
     def _start(self) -> None:
         stop_leftovers(self.settings.state_dir)
-        sources = check.load_sources(self.settings.deploy_dir)
-        check.load_agreement(self.settings.deploy_dir)
+        inspection = check.inspect(self.settings.deploy_dir)
+        inspection.refuse()
+        assert inspection.sources is not None, "a file without faults has its model"
         self.settings = roles.choose_ports(self.settings)
         self._write()
         secrets: Mapping[str, str] = {}
         if self.kafka is not None:
-            secrets = credentials.complete(sources, self.settings.state_dir, os.environ)
+            secrets = credentials.complete(inspection.sources, self.settings.state_dir, os.environ)
             self._start_kafka(self.kafka)
         topics.verify(self.settings)
         planned = roles.plan(self.settings, self.workers)
@@ -167,7 +168,7 @@ class Supervisor:
             self._tend()
             for one in waiting:
                 if one.failures >= ATTEMPTS or one.last_exit == f"exit code {BAD_CONFIGURATION}" or monotonic() > end:
-                    raise _did_not_start(one)
+                    raise did_not_start(one)
             waiting = [one for one in waiting if one.process is None or not health.answers(one.role.health)]
             sleep(0.2)
 
@@ -222,14 +223,14 @@ def _launcher(role: Role, secrets: Mapping[str, str]) -> Callable[[], Process]:
     return lambda: Process.spawn(role.name, role.command, log=role.log, environment=environment)
 
 
-def _did_not_start(one: Supervised) -> MutualSLAError:
+def did_not_start(one: Supervised) -> MutualSLAError:
     why = one.last_exit or f"not well after {START_SECONDS:g} s"
     words = f"{one.role.name} did not start ({why}); the end of {one.role.log}:\n{tail(one.role.log)}"
     return InvalidConfiguration([words]) if why == f"exit code {BAD_CONFIGURATION}" else Unreachable(words)
 
 
 @contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
+def only_one(state_dir: Path) -> Iterator[None]:
     """Hold the state directory; the lock goes when the process does, however it ends."""
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / "up.lock").open("w") as lock:

@@ -132,7 +132,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
         raise Unreachable(f"nothing runs in {settings.state_dir}")
     well = {role.name: role.identity.alive() and health.answers(role.health) for role in state.roles}
     actual = _running_settings(settings, state)
-    lag = health.consumer_lag(actual) if well.get("kafka", True) and state.roles else {}
+    lag = health.consumer_lag(actual) if well.get("kafka", True) and state.roles else None
     alive = state.supervisor.alive()
     if as_json:
         print(json.dumps(_report(state, well, lag, alive)))  # noqa: T201
@@ -191,7 +191,7 @@ def _running_settings(settings: Settings, state: RunState) -> Settings:
     return replace(settings, brokers=state.brokers, **state.ports)  # type: ignore[arg-type]
 
 
-def _report(state: RunState, well: Mapping[str, bool], lag: Lag, alive: bool) -> dict[str, object]:
+def _report(state: RunState, well: Mapping[str, bool], lag: Lag | None, alive: bool) -> dict[str, object]:
     rows = [
         {**role.model_dump(include={"name", "pid", "restarts", "last_exit", "address", "log"}), "healthy": well[role.name]}
         for role in state.roles
@@ -199,14 +199,13 @@ def _report(state: RunState, well: Mapping[str, bool], lag: Lag, alive: bool) ->
     return {"phase": state.phase, "supervisor": alive, "brokers": state.brokers, "roles": rows, "lag": lag}
 
 
-def _table(state: RunState, well: Mapping[str, bool], lag: Lag) -> Table:
+def _table(state: RunState, well: Mapping[str, bool], lag: Lag | None) -> Table:
     table = Table("role", "health", "pid", "restarts", "lag", "address", title=f"{state.phase}, Kafka at {state.brokers}")
     for role in state.roles:
-        behind = sum(sum(topics.values()) for consumer, topics in lag.items() if _reads(role.name, consumer))
-        known = any(_reads(role.name, consumer) for consumer in lag)
+        read = [sum(topics.values()) for consumer, topics in (lag or {}).items() if _reads(role.name, consumer)]
         condition = "[green]well[/]" if well[role.name] else "[red]not well[/]"
         restarts = f"{role.restarts} ({role.last_exit})" if role.restarts else "0"
-        table.add_row(role.name, condition, str(role.pid or "-"), restarts, str(behind) if known else "", role.address)
+        table.add_row(role.name, condition, str(role.pid or "-"), restarts, str(sum(read)) if read else "", role.address)
     return table
 
 
