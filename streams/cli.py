@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from streams import clock, settings
-from streams.errors import MutualSLAError
+from streams.errors import InvalidConfiguration, MutualSLAError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +33,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 
 def _settings(**overrides: Any) -> settings.Settings:
     """Flags, then the environment, then the addresses of what `up` runs in this state directory, then the defaults."""
-    from streams import run_state
+    from streams import logs, run_state
 
-    return run_state.adopt(settings.from_environment(**overrides))
+    try:
+        configured = run_state.adopt(settings.from_environment(**overrides))
+        logs.configure(configured.log_level)
+    except ValueError as error:
+        raise InvalidConfiguration([str(error)]) from error
+    return configured
 
 
 def _instant(text: str) -> datetime:
