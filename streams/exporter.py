@@ -30,7 +30,7 @@ from streams.metrics import Metric
 from streams.settings import Settings
 from streams.snapshot import Desk, Snapshot, desks, in_force, read
 
-REFRESH_SECONDS = 5.0
+REFRESH_SECONDS = 2.0
 REST = 10  #: the ledger is left alone this many times as long as a reading took
 HEALTHY_SECONDS = 60.0  #: /healthz turns bad when the last good reading is older
 SIMULATED_SECONDS = 300.0
