@@ -154,7 +154,7 @@ def open_requisitions(desk: Desk, teams: tuple[HiringTeam, ...], scale: Scale, s
     preferred = [teams[place] for place in (1, 2, 0) if place < len(teams)]
     order = [*preferred, *(team for team in teams if team not in preferred)]
     drawn = desk.dice.choices(order, [3 if team in preferred else 1 for team in order], k=scale.requisitions)
-    seats = [*order, *preferred, *order, *preferred, *drawn][: scale.requisitions]
+    seats = [*order, *preferred * 2, *order, *preferred * 2, *drawn][: scale.requisitions]
     desk.dice.shuffle(seats)
     fates: dict[int, Fate] = {5: "declined", 8: "closed_early", 11: "held", 19: "closed_early"}
     step = timedelta(weeks=scale.weeks) * 0.93 / scale.requisitions

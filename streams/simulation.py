@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from streams.calendars import Calendars
 from streams.directory import People
 from streams.simulated_company import Desk, HiringTeam, Requisition, Scale, habits, hiring_teams, open_requisitions
-from streams.simulated_story import Application, Happening, Numbers, Story, What, alive, cut
+from streams.simulated_story import Application, Happening, Numbers, Story, What, cut
 
 #: Hours of the day at which people apply, with their weights: evenings and weekends too.
 APPLY_HOURS = (*range(7, 24),)
@@ -142,15 +142,15 @@ def closing(desk: Desk, requisition: Requisition, stories: list[list[Happening]]
 
 
 def close_story(desk: Desk, story: list[Happening], closed: datetime) -> list[Happening]:
-    """The story of an application whose requisition closed: told nothing more, mostly rejected shortly before."""
+    """The story of an application whose requisition closed: mostly rejected shortly before, else left as it stood."""
     if story[0].at >= closed - timedelta(minutes=2):
         return []
     before = (closed - timedelta(minutes=desk.dice.uniform(3, 90))).replace(microsecond=0)
     ending = replace(story[0], at=max(before, story[0].at + timedelta(seconds=30)), what=What.REJECTED, reason="Position filled")
     if desk.dice.random() < 0.8:
         story = cut(story, ending)
-    elif alive(happening for happening in story if happening.at < closed):
-        story = [happening for happening in story if happening.at < closed]
+    else:
+        story = [h for h in cut(story, replace(ending, at=closed)) if h.at != closed or h.what is not What.REJECTED]
     return [*story, *edits(desk, story)]
 
 
