@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from schemas.fact import Fact, Watermark
+from schemas.fact import Watermark
 from schemas.raw import RawHeaders, Rejected
 from streams import liveness, metrics, microbatch, reported, routing, stages, topics
 from streams.clock import Clock

@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.fact import Fact, Origin, fact_id
+from streams.errors import InvalidPayload
 from streams.shelf import Get, State
 
 PARKED = b"parked"
@@ -51,6 +52,7 @@ class Router:
         """The facts of one record to facts with requisition_id, with those that its links release, in order of receipt.
 
         An unchanged copy of a fact that was placed before gives nothing, unless it was received earlier or is no backfill.
+        Raises InvalidPayload(`no_subject`) for a fact that names nothing; then `changes` must not be written.
         """
         facts, self._out = list(facts), []
         seen_in: dict[str, set[str]] = {}
@@ -61,6 +63,8 @@ class Router:
             for node, target in _links(fact):
                 self._link(node, target)
             start = _start(fact)
+            if start is None and fact.requisition_id is None:
+                raise InvalidPayload("no_subject", fact.kind)
             if start is None:
                 self._out.append(fact)
             else:

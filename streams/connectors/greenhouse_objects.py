@@ -32,10 +32,17 @@ VOCABULARY: dict[str, Any] = {
     "offer_resolved": {"accepted": "offer.accepted", "rejected": "offer.declined", "deprecated": "offer.updated"},
     "offer_status": frozenset({"created", "unresolved", "accepted", "rejected", "deprecated"}),
     "approval_status": frozenset({"pending", "approved", "rejected"}),
+    # the subject of an activity, and its body's text
+    "stage_change": (
+        "candidate stage change",
+        re.compile(r"was moved into (?P<stage>.+?) for (?P<job>.+) on \d\d?/\d\d?/\d{4} by "),
+    ),
     # approval_type, approval_flow_type: start recruiting on a job; make offers on a job; one candidate's offer
     "approves": {"open_job": "requisition.approved", "offer_job": "requisition.updated", "offer_candidate": "offer.approved"},
-    "stage_change": re.compile(r"was moved into (?P<stage>.+?) for (?P<job>.+) on \d\d?/\d\d?/\d{4} by ", re.DOTALL),
 }
+
+#: Longer is no stage's name, but text that slipped in.
+STAGE_NAME_LENGTH = 120
 
 
 class Application(NamedTuple):
@@ -93,6 +100,8 @@ def staged(source: Source, node: Node, when: When) -> list[Fact]:
 def _staged(
     source: Source, app: Application, name: str, stage_id: str | None, when: When, actor: str | None = None
 ) -> list[Fact]:
+    if len(name) > STAGE_NAME_LENGTH or not name.isprintable():
+        raise InvalidPayload("not_a_stage_name", "current_stage.name, or the text of an activity")
     attributes = {"stage": source.stages.of(source.raw.account, name), "stage_name": name, "stage_id": stage_id}
     native = (app.id, " ".join(name.casefold().split()))
     return _of_application(source, "application.stage_changed", app, when, native, attributes=attributes, actor=actor)
@@ -326,8 +335,9 @@ def activity(source: Source, node: Node, candidate: str, applications: Iterable[
 
     `only`: the application the feed was wrapped with; else the candidate's one application for a job of the name in the text.
     """
-    match = VOCABULARY["stage_change"].search(node.text("body") or "")
-    if match is None:
+    subject, wording = VOCABULARY["stage_change"]
+    match = wording.search(node.text("body") or "")
+    if match is None or (node.text("subject") or "").casefold() != subject:
         return []
     stage, rest = match["stage"], f"{match['stage']} for {match['job']}"
     fitting: list[Application] = []
