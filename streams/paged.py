@@ -66,6 +66,14 @@ class Paged:
         with self._engine.connect() as conn:
             return set(conn.execute(query).scalars())
 
+    def open_desks(self) -> list[tuple[str, str]]:
+        """Every (owner, state) that has open pages."""
+        query = (
+            select(page.c.owner, page.c.state).where(page.c.ended_at.is_(None)).distinct().order_by(page.c.owner, page.c.state)
+        )
+        with self._engine.connect() as conn:
+            return [(row[0], row[1]) for row in conn.execute(query)]
+
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Remember pages that were delivered."""
         with writing(self._engine) as conn:

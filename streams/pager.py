@@ -38,6 +38,7 @@ STATES = {"MutualSLAOverdue": "overdue", "MutualSLADueSoon": "due_soon"}
 #: Goals go to the team's digest contact, everything else without an owner to the company's.
 TEAM_ALERTS = ("MutualSLAGoalMissed", "MutualSLAGoalMet")
 CHUNK = 500  #: ids in one query
+SETTLE_SECONDS = 30.0
 
 log = structlog.get_logger()
 ALERTS = metrics.PAGER_ALERTS.counter()
@@ -84,7 +85,16 @@ class Pager:
             told = self._owner(alert, owner, state) if owner and state else self._notice(alert)
         ALERTS.labels("told" if told else "repeated").inc()
 
-    def _owner(self, alert: Alert, owner: str, state: str) -> bool:
+    def settle(self) -> None:
+        """Say what has ended of everything that is open, for an all-clear that Alertmanager held back and then forgot."""
+        for owner, state in self._paged.open_desks():
+            try:
+                with self._locks[owner]:
+                    self._owner(None, owner, state)
+            except (Undelivered, SQLAlchemyError) as error:
+                log.warning("not_settled", owner=owner, error=type(error).__name__)
+
+    def _owner(self, alert: Alert | None, owner: str, state: str) -> bool:
         now = self._clock.now()
         with snapshot(self._engine) as conn:
             late = {row["obligation_id"]: row for row in _late(conn, owner, state, now)}
@@ -93,7 +103,7 @@ class Pager:
             holders = _holders(conn, [row["application_id"] for row in late.values() if row["application_id"]])
         told = self._ended(owner, state, open_pages - late.keys(), ended, now)
         new = [row for key, row in late.items() if key not in open_pages]
-        if alert.status != "firing" or not new:
+        if alert is None or alert.status != "firing" or not new:
             return told
         words = self._words(now)
         message = page.late_page(words, owner, state, new, len(late) - len(new), holders, now)
@@ -242,4 +252,13 @@ def run(settings: Settings, clock: Clock) -> None:
 
     pager = Pager(settings, load_agreement(settings.deploy_dir), connect(settings.ledger), clock)
     app = application(pager.handle)
+    stop = threading.Event()
+    settler = threading.Thread(target=_keep_settled, args=(pager, stop), daemon=True)
+    settler.start()
     uvicorn.run(app, host=settings.host, port=settings.pager_port, log_level="warning", access_log=False)
+    stop.set()
+
+
+def _keep_settled(pager: Pager, stop: threading.Event) -> None:
+    while not stop.wait(SETTLE_SECONDS):
+        pager.settle()

@@ -152,6 +152,21 @@ def test_an_alert_that_resolves_without_cause_says_nothing(here: Installation, s
     assert pages(here.settings)[0]["ended_at"] is None  # type: ignore[index]
 
 
+def test_an_all_clear_that_alertmanager_never_sent_is_told_all_the_same(here: Installation, sink: Sink, watch: Watch) -> None:
+    here.submitted("a1", 0, NOW - timedelta(hours=50))
+    here.submitted("a2", 0, NOW - timedelta(hours=50))
+    here.judge(NOW)
+    pager = Pager(here.settings, here.agreement, connect(here.settings.ledger), watch)
+    post(application(pager.handle), alert("MutualSLAOverdue", owner="m0"))
+    here.happened("application.withdrawn", "a1", 0, NOW - timedelta(hours=4))
+    here.judge(NOW)
+    for _ in range(2):
+        pager.settle()
+    _, ended = sink.to("/m0")
+    assert "a1, requisition greenhouse/r0): cancelled" in ended["text"]
+    assert "greenhouse/a2" not in ended["text"]
+
+
 def test_due_soon_that_becomes_overdue_is_told_once_as_overdue(here: Installation, sink: Sink, watch: Watch) -> None:
     here.submitted("a1", 0, NOW - timedelta(hours=40))
     here.judge(NOW)
