@@ -1,6 +1,7 @@
 """Configuration of Prometheus and Alertmanager for one run: the templates in deploy/, with the run's own addresses filled in.
 
-`python -m streams.monitoring DIRECTORY` writes both for the default ports, for promtool and amtool to check.
+`python -m streams.monitoring DIRECTORY` writes both for the settings of the environment: for promtool and amtool to check,
+and for containers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from string import Template
 import yaml
 
 from streams.errors import InvalidConfiguration
-from streams.settings import Settings
+from streams.settings import Settings, from_environment
 
 
 def render(settings: Settings, directory: Path, track_ports: tuple[int, ...] = ()) -> tuple[Path, Path]:
@@ -57,4 +58,4 @@ def _with_workers(text: str, settings: Settings, track_ports: tuple[int, ...]) -
 
 
 if __name__ == "__main__":
-    render(Settings(), Path(sys.argv[1]))
+    render(from_environment(), Path(sys.argv[1]))

@@ -120,9 +120,12 @@ def stop(settings: Settings) -> list[str]:
 
 
 def down(settings: Settings) -> None:
-    """`stop`, and say what was stopped."""
-    names = stop(settings)
-    Console().print(f"stopped: {', '.join(reversed(names))}" if names else f"nothing runs in {settings.state_dir}")
+    """`stop` what `up` and the demo (in a directory of its own below) started, and say so."""
+    for state_dir in (settings.state_dir, settings.state_dir / "demo"):
+        if names := stop(replace(settings, state_dir=state_dir)):
+            Console().print(f"stopped in {state_dir}: {', '.join(reversed(names))}")
+        elif state_dir == settings.state_dir:
+            Console().print(f"nothing runs in {state_dir}")
 
 
 def status(settings: Settings, *, as_json: bool) -> None:
