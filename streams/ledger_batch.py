@@ -20,7 +20,7 @@ from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, sel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
-from schemas.raw import Rejected
+from schemas.raw import Retried, rejected_record
 from streams.errors import MutualSLAError
 from streams.ledger_tables import (
     application,
@@ -69,6 +69,7 @@ class Batch:
     applications: list[Outcome] = field(default_factory=list)
     progress: dict[int, Outcome] = field(default_factory=dict)
     dead: list[Row] = field(default_factory=list)
+    retried: list[Row] = field(default_factory=list)  #: markers of `rejected retry`
     moves: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  #: position from, to
     tally: Counter[str] = field(default_factory=Counter)
 
@@ -91,7 +92,10 @@ def decode(records: Iterable[Record], positions: Mapping[tuple[str, int], int]) 
 
 def _take(batch: Batch, record: Record) -> None:
     if record.rejecting:
-        letter = Rejected.model_validate_json(record.value or b"")
+        letter = rejected_record.validate_json(record.value or b"")
+        if isinstance(letter, Retried):
+            batch.retried.append({"of_pointer": letter.pointer, "at": letter.retried_at})
+            return
         keep = ("reason", "detail", "system", "account", "channel", "sha256", "rejected_at")
         batch.dead.append({"pointer": letter.pointer, **{name: getattr(letter, name) for name in keep}})
         return
@@ -138,6 +142,9 @@ def write(conn: Connection, batch: Batch) -> Counter[str]:
     _write_progress(conn, batch.progress.values(), tally)
     if batch.dead:
         conn.execute(upsert(conn, dead_letter, update=False), batch.dead)
+    if batch.retried:  # behind the dead letters they settle, as in the topic
+        settle = update(dead_letter).where(dead_letter.c.pointer == bindparam("of_pointer")).values(retried_at=bindparam("at"))
+        conn.execute(settle, batch.retried)
     return tally
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from schemas.outcome import ApplicationState, Holding, Obligation, Outcome, Progress, Receipt, Side, Verdict
-from schemas.raw import Rejected
+from schemas.raw import Rejected, Retried
 from streams import ledger, ledger_batch, migrations
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
@@ -228,6 +228,18 @@ def test_dead_letters_of_the_pipeline_are_kept_once_and_can_be_marked(engine: En
     with ledger.snapshot(engine) as conn:
         assert ledger.dead_letter_counts(conn) == {("greenhouse", "not_json", True): 1}
         assert conn.execute(select(dead_letter.c.retried_at)).scalar_one() == T0 + timedelta(days=1)
+
+
+def test_the_marker_of_a_retry_settles_its_dead_letter(engine: Engine) -> None:
+    place = {"topic": "ats.raw", "partition": 1, "sha256": "0" * 64, "reason": "not_json", "tenant": "demo", "rejected_at": T0}
+    source = {"account": "greenhouse", "system": "greenhouse", "channel": "webhook"}
+    first, second = (Rejected.model_validate({**place, **source, "offset": offset}) for offset in (9, 10))
+    marker = Retried(pointer=first.pointer, retried_at=T0 + timedelta(days=1))
+    deliver(engine, *(one.model_dump_json().encode() for one in (first, second, marker)), topic="ats.rejected")
+    with ledger.snapshot(engine) as conn:
+        assert ledger.dead_letter_counts(conn) == {("greenhouse", "not_json", True): 1, ("greenhouse", "not_json", False): 1}
+        settled = select(dead_letter.c.pointer, dead_letter.c.retried_at).where(dead_letter.c.retried_at.is_not(None))
+        assert conn.execute(settled).one() == (first.pointer, T0 + timedelta(days=1))
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
