@@ -73,25 +73,28 @@ class Router:
         return self._out
 
     def _place(self, fact: Fact, node: str, *, sighting: bool = False) -> None:
-        if node.startswith("application:") and fact.requisition_id is not None:
-            if not sighting:
-                self._out.append(fact)
-                return
-            kept = _moved(fact)
-        else:
-            kept = fact
-        digest = fact.content_hash[:16]
-        known = self._state.find(f"facts|{node}", digest)
+        """Keep a fact at its node and send it up every link; one that names its requisition goes there straight away.
+
+        Of a sighting only what it means to other requisitions is kept.
+        """
+        named = node.startswith("application:") and fact.requisition_id is not None
+        if named and not sighting:
+            self._out.append(fact)
+            return
+        shelf, digest = f"facts|{node}", fact.content_hash[:16]
+        known = self._state.find(shelf, digest)
         if known is not None:
-            if _at(known) <= fact.received_at and known.get("backfill", False) <= fact.backfill:
+            backfill = known.get("backfill", False)
+            if _at(known) <= fact.received_at and backfill <= fact.backfill:
                 return
-            best = {"received_at": min(_at(known), fact.received_at), "backfill": fact.backfill and known.get("backfill", False)}
-            fact, kept = fact.model_copy(update=best), kept.model_copy(update=best)
-        self._state.put(f"facts|{node}", digest, kept.model_dump(mode="json", exclude_defaults=True))
+            best = {"received_at": min(_at(known), fact.received_at), "backfill": fact.backfill and backfill}
+            fact = fact.model_copy(update=best)
+        kept = _moved(fact) if named else fact
+        self._state.put(shelf, digest, kept.model_dump(mode="json", exclude_defaults=True))
         targets = self._targets(node)
         if known is None and not targets and _waits(kept):
             self._count(1)
-        if kept is not fact:
+        if named:
             self._out.append(fact)
         for target in targets:
             self._forward(kept, target)
@@ -100,7 +103,7 @@ class Router:
         links, digest = f"links|{node}", _digest(target)
         if self._state.find(links, digest) is not None:
             return
-        first = not self._targets(node)
+        first = next(self._state.items(links), None) is None
         self._state.put(links, digest, target)
         kept = [Fact.model_validate(item) for _, item in self._state.items(f"facts|{node}")]
         if first:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-CHUNK = 64 * 1024
+CHUNK = 16 * 1024
 _SPLIT = b"split"
 
 Get = Callable[[bytes], bytes | None]
