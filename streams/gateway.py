@@ -68,6 +68,7 @@ class Gateway:
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            _initialise(source.account for source in self.sources.accounts)
             await self.raw.start()
             yield
             await self.raw.close()
@@ -213,6 +214,14 @@ class Gateway:
         system = scope.get("path_params", {}).get("system", "")
         REQUESTS.labels(route, system if system in self.connectors else "", str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+def _initialise(accounts: Iterable[str]) -> None:
+    """Show the counters at 0 from the first scrape on: a series that begins at 1 has no increase."""
+    channels = ("webhook", "record", "watermark")
+    for pair in [*((account, channel) for account in accounts for channel in channels), (MANUAL_ACCOUNT, "fact")]:
+        BODIES.labels(*pair)
+        BODY_BYTES.labels(*pair)
 
 
 def _json_like(request: Request, more: Iterable[str] = ()) -> str | None:
