@@ -27,7 +27,8 @@ def read(raw: RawHeaders, body: bytes) -> Fact:
     foreign = sorted(set(said) - FIELDS)
     if foreign:
         raise InvalidPayload("unknown_field", f"fields are {', '.join(sorted(FIELDS))}")
-    if said.get("kind") not in MANUAL_KINDS:
+    kind = said.get("kind")
+    if not isinstance(kind, str) or kind not in MANUAL_KINDS:
         raise InvalidPayload("kind_cannot_be_reported", "kind")
     attributes = said.pop("attributes", None) or {}
     if not isinstance(attributes, dict):

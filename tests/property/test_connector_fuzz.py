@@ -47,6 +47,8 @@ def mutated(draw: st.DrawFn) -> tuple[str, Any]:
         try:
             for step in path[:-1]:
                 where = where[step]
+            if isinstance(where, dict) != isinstance(path[-1], str):
+                continue  # an earlier change made a list of an object, or the other way round
             if draw(st.booleans()):
                 where[path[-1]] = copy.deepcopy(draw(st.sampled_from(ODD)))
             else:
