@@ -13,7 +13,6 @@ from datetime import datetime
 from time import monotonic
 
 import structlog
-import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
@@ -27,6 +26,7 @@ from streams.agreement import Agreement
 from streams.clock import Clock, SystemClock
 from streams.ledger_database import connect
 from streams.metrics import Metric
+from streams.serving import serve
 from streams.settings import Settings
 from streams.snapshot import Desk, Snapshot, desks, in_force, read
 
@@ -260,6 +260,6 @@ def run(settings: Settings, clock: Clock) -> None:
     stop = threading.Event()
     refresher = threading.Thread(target=keep_fresh, args=(collector, stop), daemon=True)
     refresher.start()
-    uvicorn.run(application(collector), host=settings.host, port=settings.exporter_port, log_level="warning", access_log=False)
+    serve(application(collector), settings.host, settings.exporter_port)
     stop.set()
     refresher.join(timeout=2)

@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AwareDatetime, BaseModel, Field
@@ -30,6 +29,7 @@ from streams.contacts import Message, Post, Undelivered
 from streams.ledger_database import connect, snapshot
 from streams.ledger_tables import holding, obligation
 from streams.paged import Paged
+from streams.serving import serve
 from streams.settings import Settings
 from streams.snapshot import in_force
 
@@ -255,7 +255,7 @@ def run(settings: Settings, clock: Clock) -> None:
     stop = threading.Event()
     settler = threading.Thread(target=_keep_settled, args=(pager, stop), daemon=True)
     settler.start()
-    uvicorn.run(app, host=settings.host, port=settings.pager_port, log_level="warning", access_log=False)
+    serve(app, settings.host, settings.pager_port)
     stop.set()
 
 

@@ -117,6 +117,12 @@ class Installation:
         self._fact("application.created", application, manager, at - timedelta(hours=1), {}, people)
         self._fact("application.stage_changed", application, manager, at, {"stage": "manager_review"}, people)
 
+    def opened(self, manager: int, at: datetime) -> None:
+        """A manager's requisition was approved and its intake held: TA owes the first slate."""
+        people: dict[str, tuple[str, ...]] = {"hiring_manager": (f"{ACCOUNT}/m{manager}",), "recruiter": (f"{ACCOUNT}/rec",)}
+        for kind in ("requisition.opened", "requisition.approved", "requisition.intake_held"):
+            self._fact(kind, None, manager, at, {}, people)
+
     def happened(self, kind: str, application: str, manager: int, at: datetime, **attributes: object) -> None:
         """Something else happened to an application."""
         self._fact(kind, application, manager, at, attributes, {})
@@ -124,7 +130,7 @@ class Installation:
     def _fact(
         self,
         kind: str,
-        application: str,
+        application: str | None,
         manager: int,
         at: datetime,
         attributes: dict[str, object],
@@ -132,7 +138,7 @@ class Installation:
     ) -> None:
         self.facts.append(
             Fact(
-                fact_id=fact_id("demo", ACCOUNT, kind, [application], at),
+                fact_id=fact_id("demo", ACCOUNT, kind, [application or f"r{manager}"], at),
                 kind=kind,
                 tenant="demo",
                 account=ACCOUNT,
@@ -141,7 +147,7 @@ class Installation:
                 occurred_at_source=Origin.OBJECT,
                 received_at=at,
                 requisition_id=f"{ACCOUNT}/r{manager}",
-                application_id=f"{ACCOUNT}/{application}",
+                application_id=f"{ACCOUNT}/{application}" if application else None,
                 people=people,
                 attributes=attributes,
             )
