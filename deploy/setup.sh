@@ -18,7 +18,14 @@ find_python() {
   return 1
 }
 can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
-known_to_apt() { apt-cache show "$1" >/dev/null 2>&1; }
+first_known() { # the first of these packages that this release has
+  local name
+  for name in "$@"; do
+    [[ "$(LC_ALL=C apt-cache policy "$name")" =~ Candidate:\ [^\(] ]] && echo "$name" && return
+  done
+  say "this release has none of: $*" >&2
+  return 1
+}
 
 # Debian starts what it installs, and starts it again at boot. We run our own Prometheus, Alertmanager and PostgreSQL, with our own
 # configuration and data, so that is prevented for what we install; a service that was there before is not touched.
@@ -37,14 +44,14 @@ apt_install() {
 }
 
 install_packages() {
-  local missing=() services=() python
+  local missing=() services=() service python
   java_is_new_enough || missing+=(java)
   have mvn || missing+=(maven)
   have setpriv || missing+=(util-linux)
   have prometheus && have promtool || { missing+=(prometheus); services+=(prometheus); }
   have prometheus-alertmanager || have alertmanager || { missing+=(prometheus-alertmanager); services+=(prometheus-alertmanager); }
   postgres_is_there || { missing+=(postgresql); services+=(postgresql); }
-  python=$(find_python) || missing+=(python3.11 python3.11-venv)
+  python=$(find_python) || missing+=(python)
   [ -z "$python" ] || [ -x .venv/bin/python ] || can_make_venv "$python" || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
   if [ "${#missing[@]}" = 0 ]; then
     say "Debian packages: all there"
@@ -54,17 +61,23 @@ install_packages() {
   say "missing: ${missing[*]}; apt-get update"
   as_root apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null
   forbid_starts
-  if [[ " ${missing[*]} " == *" java "* ]]; then # Kafka 4 needs Java 17; newer releases of Debian have only a newer one
-    missing=("${missing[@]/#java/$(known_to_apt openjdk-17-jre-headless && echo openjdk-17-jre-headless || echo default-jre-headless)}")
-  fi
+  local packages=() name
+  for name in "${missing[@]}"; do # newer releases have only newer ones of these two
+    case $name in
+      java) packages+=("$(first_known openjdk-17-jre-headless default-jre-headless)") ;;
+      python) packages+=("$(first_known python3.11 python3)" "$(first_known python3.11-venv python3-venv)") ;;
+      *) packages+=("$name") ;;
+    esac
+  done
   if [[ " ${missing[*]} " == *" postgresql "* ]]; then # its programs only, no cluster in /var/lib
     apt_install postgresql-common
     as_root sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
   fi
-  apt_install "${missing[@]}"
-  if have systemctl && [ "${#services[@]}" != 0 ]; then
-    as_root systemctl disable --quiet "${services[@]}" 2>/dev/null || true
-  fi
+  apt_install "${packages[@]}"
+  for service in ${services[@]+"${services[@]}"}; do # nor at the next boot, with systemd or without
+    ! have systemctl || as_root systemctl disable --quiet "$service" 2>/dev/null || true
+    ! have update-rc.d || as_root update-rc.d "$service" disable 2>/dev/null || true
+  done
 }
 
 # pip runs only where what it would install has changed: the stamp holds a hash of the two files that say what.
