@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from streams.settings import Settings
 #: The programs each marker needs, and where Debian keeps those that are not on the PATH.
 NEEDS = {
     "kafka": ("java",),
-    "postgres": ("initdb", "postgres"),
+    "postgres": ("initdb", "postgres", "pg_isready"),
     "prometheus": ("promtool", "prometheus", "prometheus-alertmanager|alertmanager"),
 }
 
@@ -89,14 +91,14 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = ports.free()
-        # initdb and postgres refuse root; everybody else runs them as they are.
-        self.user = "postgres" if os.geteuid() == 0 else ""
+        self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, name: str, *arguments: str) -> list[str]:
+        """As user postgres where we are root (initdb and postgres refuse root); ends when pytest ends, however that happens."""
         found = program(name)
         assert found is not None, name
-        prefix = ["setpriv", "--reuid", self.user, "--regid", self.user, "--clear-groups", "--"] if self.user else []
-        return [*prefix, found, *arguments]
+        user = ["--reuid", "postgres", "--regid", "postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return ["setpriv", *user, "--pdeathsig", "INT", "--", found, *arguments]
 
     def run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(
@@ -106,16 +108,32 @@ class Postgres:
             raise RuntimeError(f"{name}: {done.stdout}{done.stderr}")
 
     def start(self) -> None:
-        if self.user:
-            shutil.chown(self.folder, self.user, self.user)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
         self.folder.chmod(0o700)
         data = str(self.folder / "data")
         self.run("initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
-        self.run("pg_ctl", "-D", data, "-l", str(self.folder / "log"), "-o", options, "-w", "-t", "60", "start")
+        options = ["-D", data, "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]
+        options += ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command("postgres", *options),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for pytest; it stops us
+            )
+        end = monotonic() + 60
+        while subprocess.run([str(program("pg_isready")), "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode != 0:
+            if self.process.poll() is not None or monotonic() > end:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}")
+            sleep(0.05)
 
     def stop(self) -> None:
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)  # at once: nothing here is worth keeping
+            self.process.wait(30)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://test@127.0.0.1:{self.port}/{database}"
@@ -126,8 +144,8 @@ def postgres_cluster() -> Iterator[Postgres]:
     """The session's PostgreSQL; tests want `postgres`, a database of their own in it."""
     with tempfile.TemporaryDirectory(prefix="mutual-sla-postgres-") as folder:
         cluster = Postgres(Path(folder))
-        cluster.start()
         try:
+            cluster.start()
             yield cluster
         finally:
             cluster.stop()
