@@ -30,7 +30,7 @@ from streams.clock import Clock
 from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector
 from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
-from streams.inbox import JSON_LINES, FactDesk, complete_until, split_records
+from streams.inbox import JSON_LINES, FactDesk, account_of_subject, complete_until, split_records
 from streams.raw_log import DELIVERY_SHARE, Log, RawLog, RawRecord, TooLarge
 from streams.settings import Settings
 
@@ -127,7 +127,8 @@ class Gateway:
         desk = FactDesk(self.sources.tenant, MANUAL_ACCOUNT, accounts, self.manual_kinds)
         accepted = desk.accept(body, who, self.clock.now())
         headers = self._headers(request, MANUAL_ACCOUNT, MANUAL_ACCOUNT, "fact", actor=who.name, actor_role=who.role)
-        await self._append(headers, [one for _, one in accepted])
+        bodies = [one for _, one in accepted]
+        await self._append(headers, bodies, keys=map(account_of_subject, bodies))
         return answer(202, {"fact_ids": [fact_id for fact_id, _ in accepted], "request_id": headers.request_id})
 
     async def healthz(self) -> Response:
@@ -191,10 +192,11 @@ class Gateway:
         known = {"tenant": self.sources.tenant, "received_at": self.clock.now(), "request_id": request.state.request_id}
         return RawHeaders.model_validate({**known, "account": account, "system": system, "channel": channel, **more})
 
-    async def _append(self, headers: RawHeaders, bodies: Sequence[bytes]) -> None:
+    async def _append(self, headers: RawHeaders, bodies: Sequence[bytes], keys: Iterable[str] | None = None) -> None:
         began = time.perf_counter()
         try:
-            records = [RawRecord(headers, body, headers.received_at) for body in bodies]
+            keyed = zip(bodies, keys or [""] * len(bodies), strict=True)
+            records = [RawRecord(headers, body, headers.received_at, key) for body, key in keyed]
             await self.raw.append(records, within=self.settings.gateway_timeout * APPEND_SHARE)
         except Unreachable as error:
             PRODUCE_FAILURES.inc(len(bodies))

@@ -101,6 +101,13 @@ class FactDesk:
                 raise _bad(index, "an id names no account", mend)
 
 
+def account_of_subject(body: bytes) -> str:
+    """The account of what an accepted fact is about: the fact has to meet the links of that account's objects."""
+    said = orjson.loads(body)
+    subject: str = next(said[name] for name in SUBJECTS if said.get(name))
+    return subject.partition("/")[0]
+
+
 def split_records(body: bytes, media: str | None, limit: int) -> list[bytes]:
     """The records of a JSON array, a single object or JSON lines, at most `limit` bytes each.
 

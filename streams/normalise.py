@@ -33,6 +33,7 @@ from streams.step import Message, Read, Step
 ROLE = "normalise"
 VOUCH_EVERY = timedelta(seconds=30)  #: between two watermarks that an account's webhooks give
 MAX_FACT_BYTES = 256 << 10  #: a state row holds at least one fact and must stay below 512 KiB
+LARGE_BODY_BYTES = 16 << 10  #: no fact of a body below comes near the limit: it holds the body's ids and little else
 UNKNOWN = "unknown"
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ class Normaliser:
             self._watermark(batch, raw, body)
             return
         facts = [reported.read(raw, body)] if raw.channel == "fact" else self._connector(raw).normalise(raw, body, self._stages)
-        if any(len(fact.to_json()) > MAX_FACT_BYTES for fact in facts):
+        if len(body) > LARGE_BODY_BYTES and any(len(fact.to_json()) > MAX_FACT_BYTES for fact in facts):
             raise InvalidPayload("fact_too_large", f"over {MAX_FACT_BYTES} bytes")
         router = Router(batch.get)
         routed = router.route(facts)

@@ -49,11 +49,12 @@ class TooLarge(MutualSLAError):
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """One record of `ats.raw`: the key is the account, the value the body."""
+    """One record of `ats.raw`: the key is the account (or `key`), the value the body."""
 
     headers: RawHeaders
     body: bytes
     at: datetime  #: becomes the record's Kafka timestamp, which only retention looks at
+    key: str = ""  #: for reported facts: the account of what they are about, whose partition knows its links
 
 
 class Log(Protocol):
@@ -148,7 +149,7 @@ class RawLog:
         future = producer.send(
             self._topic,
             value=record.body,
-            key=record.headers.account.encode(),
+            key=(record.key or record.headers.account).encode(),
             headers=record.headers.to_kafka(),
             timestamp_ms=int(record.at.timestamp() * 1000),
         )

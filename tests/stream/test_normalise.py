@@ -195,6 +195,14 @@ def test_a_reported_fact_that_is_not_theirs_to_say_or_not_sound_is_rejected(chan
     assert len(facts(messages)) == (0 if reason else 1)
 
 
+def test_a_reported_fact_about_an_application_waits_for_its_requisition_like_any_other() -> None:
+    worker = Worker()
+    given = {"kind": "availability.given", "occurred_at": "2026-05-04T09:30:00Z", "application_id": "greenhouse/900100"}
+    assert facts(reported(worker, given)) == []
+    found = facts(worker.fold([worker.body("webhook.candidate_stage_change")]))
+    assert ("availability.given", "greenhouse/88001") in {(fact.kind, fact.requisition_id) for fact in found}
+
+
 # -- watermarks --------------------------------------------------------------------------------------------------------
 
 

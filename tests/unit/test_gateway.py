@@ -469,6 +469,12 @@ def test_an_array_of_facts_gives_an_id_each(client: Client, raw: MemoryLog) -> N
     assert [orjson.loads(record.body)["requisition_id"] for record in raw.kept] == ["greenhouse/17", "greenhouse/18"]
 
 
+def test_a_reported_fact_is_kept_where_the_links_of_its_subject_are(client: Client, raw: MemoryLog) -> None:
+    given = {"kind": "availability.given", "occurred_at": INTAKE["occurred_at"], "application_id": "greenhouse/4"}
+    assert post_facts(client, [INTAKE, given]).status_code == 202
+    assert [record.key for record in raw.kept] == ["greenhouse", "greenhouse"]
+
+
 def test_one_happening_reported_by_two_people_or_in_another_zone_is_one_fact(client: Client) -> None:
     ids = post_facts(client, INTAKE).json()["fact_ids"]
     assert post_facts(client, INTAKE, MANAGER).json()["fact_ids"] == ids
