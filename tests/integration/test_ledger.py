@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -19,79 +20,21 @@ from streams import ledger, ledger_batch, migrations
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
 from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, revision
-
-T0 = datetime(2026, 5, 4, 9, tzinfo=UTC)
-RECEIPT = Receipt(
-    facts=(),
-    intervals=(),
-    calendar="berlin",
-    calendar_source="company",
-    calendar_version="c1",
-    policy_version="p1",
-    people_version="d1",
-    zone="Europe/Berlin",
-    target="business_days: 2",
-    arithmetic=("09:00 + 2 working days",),
-)
+from tests.ledger_samples import T0, an_obligation, outcome, ready
+from tests.ledger_samples import deliver as deliver_all
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     url = f"sqlite:///{tmp_path / 'ledger.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
     engine = ledger.open_ledger(url)
-    with writing(engine) as conn:
-        rows = [("sla.outcomes", n) for n in range(4)] + [("ats.rejected", 0)]
-        conn.execute(insert(consumer_position), [{"topic": t, "partition": p, "next_offset": 0} for t, p in rows])
+    ready(engine)
     yield engine
     engine.dispose()
 
 
-def an_obligation(subject: str = "a1", verdict: Verdict = Verdict.OPEN, **changes: object) -> Obligation:
-    values: dict[str, object] = {
-        "obligation_id": f"review_candidate:{subject}:1",
-        "tenant": "demo",
-        "commitment": "review_candidate",
-        "commitment_version": "1",
-        "side": Side.HIRING_MANAGER,
-        "owner": "p-001",
-        "team": "payments",
-        "requisition_id": "greenhouse/1",
-        "application_id": f"greenhouse/{subject}",
-        "verdict": verdict,
-        "reason": verdict.value,
-        "started_at": T0,
-        "due_soon_at": T0 + timedelta(days=1),
-        "deadline": T0 + timedelta(days=2),
-        "ended_at": T0 + timedelta(days=1) if verdict in (Verdict.MET, Verdict.CANCELLED) else None,
-        "elapsed_us": 1,
-        "business_us": 3_600_000_000,
-        "receipt": RECEIPT,
-    }
-    return Obligation.model_validate(values | changes)
-
-
-def outcome(body: Obligation | ApplicationState | Progress, offset: int, partition: int = 0, **changes: object) -> Outcome:
-    values: dict[str, object] = {
-        "outcome_id": f"{partition}-{offset}",
-        "source_partition": partition,
-        "source_offset": offset,
-        "learned_at": T0 + timedelta(minutes=offset),
-        "body": body,
-    }
-    return Outcome.model_validate(values | changes)
-
-
 def deliver(engine: Engine, *values: Outcome | bytes | None, partition: int = 0, topic: str = "sla.outcomes") -> dict[str, int]:
-    """The values as the next records of a partition, through decode and write, as the writer does it."""
-    with engine.connect() as conn:
-        positions = ledger.positions(conn)
-    start = positions[topic, partition]
-    records = [
-        Record(topic, partition, start + n, 0, v.to_json() if isinstance(v, Outcome) else v, topic == "ats.rejected")
-        for n, v in enumerate(values)
-    ]
-    with writing(engine) as conn:
-        return dict(ledger_batch.write(conn, ledger_batch.decode(records, positions)))
+    return deliver_all(engine, values, partition, topic)
 
 
 def current(engine: Engine, subject: str = "a1") -> dict[str, object]:
@@ -114,14 +57,8 @@ def test_an_outcome_comes_back_as_it_went_in(engine: Engine) -> None:
     assert {name: row[name] for name in Obligation.model_fields if name not in ("type", "receipt")} == said.model_dump(
         exclude={"type", "receipt"}
     )
-    assert Receipt.model_validate_json(str(ledger_json(row["receipt"]))) == RECEIPT
+    assert Receipt.model_validate_json(orjson.dumps(row["receipt"])) == said.receipt
     assert (row["learned_at"], row["source_offset"], row["revision_no"]) == (T0 + timedelta(minutes=3), 3, 1)
-
-
-def ledger_json(value: object) -> str:
-    import orjson
-
-    return orjson.dumps(value).decode()
 
 
 def test_the_highest_offset_counts_not_the_last_arrival(engine: Engine) -> None:
@@ -281,7 +218,7 @@ def test_adherence_counts_what_fell_due_in_the_period_up_to_now(engine: Engine) 
         (("hiring_manager",), 1, 0),
         (("talent_acquisition",), 0, 1),
     ]
-    assert [(g.key, g.counts.met, g.counts.missed, g.counts.n) for g in whole] == [(("payments",), 2, 1, 4)]
+    assert [(g.key, g.counts.met, g.counts.missed, g.counts.n) for g in whole] == [(("platform",), 2, 1, 4)]
 
 
 def test_as_of_counts_are_what_was_known_then(engine: Engine) -> None:
@@ -335,7 +272,7 @@ def test_holders_time_is_cut_at_now_to_the_microsecond(engine: Engine) -> None:
         tenant="demo",
         application_id="greenhouse/a1",
         requisition_id="greenhouse/1",
-        team="payments",
+        team="platform",
         state="interview",
         created_at=T0,
         holdings=(
@@ -348,7 +285,7 @@ def test_holders_time_is_cut_at_now_to_the_microsecond(engine: Engine) -> None:
     assert deliver(engine, outcome(later, 2), outcome(state, 1)) == {"applied": 1, "stale": 1}
     with ledger.snapshot(engine) as conn:
         assert conn.execute(select(func.count()).select_from(holding)).scalar_one() == 2
-        held = ledger.holder_totals(conn, T0 + timedelta(seconds=10), "payments")
+        held = ledger.holder_totals(conn, T0 + timedelta(seconds=10), "platform")
         assert ledger.holder_totals(conn, T0 + timedelta(seconds=10), "search") == []
     assert [(h["holder"], h["seconds"], h["applications"]) for h in held] == [
         ("hiring_manager", 9.000001, 1),
@@ -377,7 +314,7 @@ def test_turnaround_is_a_cumulative_histogram(engine: Engine) -> None:
     with ledger.snapshot(engine) as conn:
         (found,) = ledger.turnaround(conn, T0, T0 + timedelta(days=30), (2 * hour, 8 * hour))
     assert (found["count"], found["sum_us"], found["buckets"]) == (3, 12 * hour, [2, 2])
-    assert (found["team"], found["side"], found["commitment"]) == ("payments", "hiring_manager", "review_candidate")
+    assert (found["team"], found["side"], found["commitment"]) == ("platform", "hiring_manager", "review_candidate")
 
 
 def test_a_time_without_a_zone_is_refused(engine: Engine) -> None:

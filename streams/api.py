@@ -1,0 +1,197 @@
+"""The read API over the ledger: receipts, adherence, the index, holders and closed statements, for whoever has an `api` token.
+
+Figures about single requisitions are only here, never in /metrics and never in what finance gets. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+import structlog
+import uvicorn
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from schemas.outcome import Verdict
+from schemas.sources import Sources
+from streams import closed_periods, ledger
+from streams.access import Access
+from streams.adherence import Counts, index, index_interval, wilson
+from streams.agreement import Agreement
+from streams.check import load_agreement, load_sources
+from streams.clock import Clock
+from streams.close import NotClosed, document, reported
+from streams.ledger_database import snapshot
+from streams.period import InvalidPeriod, Period
+from streams.settings import Settings
+
+MOST = 1_000  #: obligations one request may list
+
+#: What `by` may name, and the ledger's column for it. Persons are left out: no ranking of people (design: privacy).
+BY = {
+    "team": "team",
+    "side": "side",
+    "commitment": "commitment",
+    "commitment_version": "commitment_version",
+    "requisition": "requisition_id",
+}
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, clock: Clock) -> None:
+    """Serve until SIGTERM or SIGINT. InvalidConfiguration for a faulty agreement or token, Unreachable without a ledger."""
+    agreement = load_agreement(settings.deploy_dir)
+    access = Access.from_sources(only_api(load_sources(settings.deploy_dir)), settings.deploy_dir)
+    engine = ledger.open_ledger(settings.ledger)
+    try:
+        app = application(engine, agreement, access, clock.now)
+        uvicorn.run(app, host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
+    finally:
+        engine.dispose()
+
+
+def only_api(sources: Sources) -> Sources:
+    """The sources without any secret that this role has no need to know."""
+    accounts = tuple(account.model_copy(update={"webhook_secrets": ()}) for account in sources.accounts)
+    tokens = tuple(token for token in sources.tokens if token.role == "api")
+    return sources.model_copy(update={"accounts": accounts, "tokens": tokens})
+
+
+def application(engine: Engine, agreement: Agreement, access: Access, now: Callable[[], datetime]) -> FastAPI:
+    """The ASGI application. `now` is the as_of of every answer."""
+    app = FastAPI(title="Mutual SLA", docs_url=None, redoc_url=None, openapi_url=None)
+
+    def reader(authorization: Annotated[str | None, Header()] = None) -> str:
+        who = access.identify(authorization)
+        if who is None:
+            raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        if who.role != "api":
+            raise HTTPException(403, "this token is not for the API")
+        return who.name
+
+    _health(app, engine)
+    _obligations(app, engine, reader)
+    _figures(app, engine, agreement, now, reader)
+    _statements(app, engine, agreement, reader)
+
+    @app.exception_handler(InvalidPeriod)
+    def no_month(_request: Request, error: InvalidPeriod) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(NotClosed)
+    def not_closed(_request: Request, error: NotClosed) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 404)
+
+    @app.exception_handler(DBAPIError)
+    def no_ledger(_request: Request, error: DBAPIError) -> JSONResponse:
+        log.warning("ledger_database_away", error=type(error.orig).__name__)
+        return JSONResponse({"detail": "the ledger does not answer"}, 503, {"Retry-After": "5"})
+
+    return app
+
+
+def _health(app: FastAPI, engine: Engine) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        with snapshot(engine) as conn:
+            ledger.newest_learned(conn)
+        return {"status": "ok"}
+
+
+def _obligations(app: FastAPI, engine: Engine, reader: Callable[..., str]) -> None:
+    @app.get("/v1/obligations/{obligation_id:path}", dependencies=[Depends(reader)])
+    def one(obligation_id: str) -> dict[str, Any]:
+        """An obligation with its receipt, and every version that was ever known."""
+        with snapshot(engine) as conn:
+            found = ledger.find_obligation(conn, obligation_id)
+            if found is None:
+                raise HTTPException(404, "no such obligation")
+            return {"obligation": found, "revisions": ledger.revisions(conn, obligation_id)}
+
+    @app.get("/v1/obligations", dependencies=[Depends(reader)])
+    def several(
+        owner: str | None = None,
+        team: str | None = None,
+        requisition: str | None = None,
+        verdict: Verdict | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+    ) -> dict[str, Any]:
+        """Obligations by deadline, earliest first, without receipts."""
+        equal = {"owner": owner, "team": team, "requisition_id": requisition, "verdict": verdict.value if verdict else None}
+        with snapshot(engine) as conn:
+            return {"obligations": ledger.list_obligations(conn, limit, **equal)}
+
+
+def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[], datetime], reader: Callable[..., str]) -> None:
+    policy = agreement.policy
+
+    @app.get("/v1/adherence", dependencies=[Depends(reader)])
+    def adherence(period: str, by: str = "team,side,commitment") -> dict[str, Any]:
+        """Adherence of a month up to now; `by` names one or more of team, side, commitment, requisition ..."""
+        names = [name.strip() for name in by.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in BY]:
+            raise HTTPException(422, f"cannot group by {', '.join(unknown)}; there are {', '.join(BY)}")
+        month, at = Period.month(period, policy.reporting_zone), now()
+        with snapshot(engine) as conn:
+            groups = ledger.adherence_counts(conn, month.start, month.end, at, [BY[name] for name in names])
+        found = [
+            dict(zip(names, group.key, strict=True)) | _said(group.counts) | {"enough": group.counts.n >= policy.minimum_n}
+            for group in groups
+        ]
+        return _head(month, at) | {"minimum_n": policy.minimum_n, "groups": found}
+
+    @app.get("/v1/index", dependencies=[Depends(reader)])
+    def partnership(period: str) -> dict[str, Any]:
+        """The partnership index of each team in a month up to now, with its 95 % bootstrap interval."""
+        month, at = Period.month(period, policy.reporting_zone), now()
+        teams: dict[str, dict[str, Counts]] = defaultdict(dict)
+        with snapshot(engine) as conn:
+            for group in ledger.adherence_counts(conn, month.start, month.end, at, ("team", "commitment")):
+                teams[group.key[0]][group.key[1]] = group.counts
+        found = [
+            {
+                "team": team,
+                "n": sum(counts.n for counts in by_commitment.values()),
+                "index": index(by_commitment, policy),
+                "interval": index_interval(by_commitment, policy),
+            }
+            for team, by_commitment in sorted(teams.items())
+        ]
+        return _head(month, at) | {"teams": found}
+
+    @app.get("/v1/holders", dependencies=[Depends(reader)])
+    def holders(team: str | None = None) -> dict[str, Any]:
+        """Wall-clock seconds each side has held the ball, per team, up to now."""
+        at = now()
+        with snapshot(engine) as conn:
+            return {"as_of": at, "holders": ledger.holder_totals(conn, at, team)}
+
+
+def _head(month: Period, at: datetime) -> dict[str, Any]:
+    return {"period": month.name, "zone": month.zone, "start": month.start, "end": month.end, "as_of": at}
+
+
+def _said(counts: Counts) -> dict[str, Any]:
+    return asdict(counts) | {"n": counts.n, "adherence": counts.adherence, "interval": wilson(counts.met, counts.n)}
+
+
+def _statements(app: FastAPI, engine: Engine, agreement: Agreement, reader: Callable[..., str]) -> None:
+    @app.get("/v1/statements", dependencies=[Depends(reader)])
+    def closed() -> dict[str, Any]:
+        """Which months are closed."""
+        with snapshot(engine) as conn:
+            return {"statements": closed_periods.closed_periods(conn)}
+
+    @app.get("/v1/statements/{period}", dependencies=[Depends(reader)])
+    def one(period: str) -> dict[str, Any]:
+        """A closed month as it was said, with the adjustments learned since."""
+        with snapshot(engine) as conn:
+            said, changes = reported(conn, Period.month(period, agreement.policy.reporting_zone), agreement)
+        return document(said, changes)
