@@ -32,14 +32,14 @@ from streams.period import Period
 from streams.settings import Settings
 from streams.simulated_company import ACCOUNT, Scale
 from streams.simulated_feed import Delivery, Totals, feed
-from streams.simulated_vendor import RECORD_TYPES, Vendor
+from streams.simulated_vendor import Vendor
 from streams.simulation import History, simulate
 from streams.supervisor import Running
 
 MARKER = ".mutual-sla-demo"
 PAGE_SECONDS = 30.0  #: how long the pager is waited for
 QUIET_SECONDS = 6.0  #: no further page for so long: that was all
-POLL_SECONDS = 60.0  #: between the extractor's polls while the demo stays up
+POLL_SECONDS = 60.0  #: between polls while the demo stays up
 REPORTERS = ("talent_acquisition", "hiring_manager")
 
 
@@ -86,7 +86,8 @@ def run(settings: Settings, *, seed: int, exit_after: bool, scale: Scale | None 
         _goodbye(console, running, phases, exit_after)
         if not exit_after:
             with suppress(KeyboardInterrupt):
-                asyncio.run(demo_traffic.poll_on(door, RECORD_TYPES, SystemClock().now, POLL_SECONDS))
+                last = [delivery for delivery in deliveries if delivery.at == history.end]
+                asyncio.run(demo_traffic.go_on(last, door, SystemClock().now, POLL_SECONDS))
             console.print("stopping")
     return figures
 
@@ -135,10 +136,10 @@ def _feed(console: Console, door: Door, deliveries: list[Delivery], clock: FileC
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("feeding", total=len(deliveries))
 
-        def acknowledged(number: int, at: datetime) -> None:
-            progress.update(task, advance=number, description=f"it is {at:%Y-%m-%d %H:%M}")
+        def sent(at: datetime) -> None:
+            progress.update(task, advance=1, description=f"it is {at:%Y-%m-%d %H:%M}")
 
-        asyncio.run(demo_traffic.send(deliveries, door, clock, acknowledged))
+        asyncio.run(demo_traffic.send(deliveries, door, clock, sent))
 
 
 def _await_pages(settings: Settings) -> None:

@@ -1,19 +1,21 @@
 """The demo's traffic: simulated deliveries sent to the gateway over HTTP, in simulated time.
 
-In: deliveries in order of arrival (`streams/simulated_feed.py`). They are sent in small steps: the shared clock is moved to the
-end of a step, its deliveries are sent together, those of one lane one after the other, and only when the gateway has
-acknowledged all of them does time go on. So nothing is received before it was sent, and nothing is overtaken by the clock.
+In: deliveries in order of arrival (`streams/simulated_feed.py`). A few are under way at once, those of one lane one after the
+other. The shared clock is moved to a delivery before it is sent, so nothing is received before its time, and never more than
+two hours beyond one that is not yet acknowledged. Deliveries that tell no time of their own are sent alone: their time is when
+they are received.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from time import perf_counter
+from http import HTTPStatus
 
-import httpx
+import aiohttp
 
 from streams.clock import FileClock
 from streams.errors import Unreachable
@@ -21,10 +23,11 @@ from streams.greenhouse_payloads import sign
 from streams.simulated_company import ACCOUNT
 from streams.simulated_feed import Delivery
 
-STEP_DELIVERIES = 48  #: sent together at most
-STEP_TIME = timedelta(hours=3)  #: of simulated time at most, unless nothing happens for longer
-CONNECTIONS = 24
+IN_FLIGHT = 12  #: requests at once
+#: Time goes on while requests are under way, but never further than this beyond what they deliver.
+AHEAD = timedelta(hours=2)
 TRIES = 5  #: of a request that the gateway answers with 503
+TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 #: What the gateway must answer; anything else ends the demo.
 EXPECTED = {"webhook": 200, "records": 200, "fact": 202}
@@ -56,70 +59,62 @@ class Door:
         return f"{self.url}/records/{ACCOUNT}/{delivery.record_type}{query}", headers
 
 
-def steps(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
-    """Consecutive deliveries that are sent together."""
-    begin = 0
-    for place, delivery in enumerate(deliveries):
-        full = place - begin >= STEP_DELIVERIES or delivery.at - deliveries[begin].at > STEP_TIME
-        if full:
-            yield deliveries[begin:place]
-            begin = place
-    if deliveries[begin:]:
-        yield deliveries[begin:]
+async def send(deliveries: Sequence[Delivery], door: Door, clock: FileClock, progress: Callable[[datetime], None]) -> None:
+    """Send everything; `progress` is told after each acknowledgement what time it is. The clock is left at the last delivery.
 
-
-async def send(deliveries: Sequence[Delivery], door: Door, clock: FileClock, progress: Callable[[int, datetime], None]) -> float:
-    """Send everything; the seconds it took. `progress` is told how many were just acknowledged, and the simulated time.
-
-    The clock is left at the last delivery. Raises Unreachable if the gateway answers anything unexpected.
+    Raises Unreachable if the gateway answers anything unexpected.
     """
-    began = perf_counter()
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    async with httpx.AsyncClient(limits=limits, timeout=30.0, trust_env=False) as client:
-        for step in steps(deliveries):
-            clock.set(step[-1].at)
-            lanes: dict[str, list[Delivery]] = {}
-            for delivery in step:
-                lanes.setdefault(delivery.lane, []).append(delivery)
-            async with asyncio.TaskGroup() as group:
-                for lane in lanes.values():
-                    group.create_task(_send_lane(client, door, lane))
-            progress(len(step), step[-1].at)
-    return perf_counter() - began
+    under_way: deque[tuple[Delivery, asyncio.Task[None]]] = deque()
+    lanes: dict[str, asyncio.Task[None]] = {}
+    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
+        for delivery in deliveries:
+            await _make_room(under_way, delivery)
+            if before := lanes.get(delivery.lane):
+                await before
+            clock.set(delivery.at)
+            task = lanes[delivery.lane] = asyncio.create_task(_send_one(session, door, delivery))
+            under_way.append((delivery, task))
+            progress(delivery.at)
+        for _, task in under_way:
+            await task
 
 
-async def _send_lane(client: httpx.AsyncClient, door: Door, lane: Sequence[Delivery]) -> None:
-    for delivery in lane:
-        await _send_one(client, door, delivery)
+async def _make_room(under_way: deque[tuple[Delivery, asyncio.Task[None]]], following: Delivery) -> None:
+    """Wait until the clock may be moved to the next delivery: for all before it if it, or one of them, has no time but that."""
+    while under_way:
+        oldest, task = under_way[0]
+        exact = following.timeless or any(delivery.timeless for delivery, _ in under_way)
+        if not task.done() and not exact and len(under_way) < IN_FLIGHT and following.at - oldest.at <= AHEAD:
+            return
+        await task
+        under_way.popleft()
 
 
-async def _send_one(client: httpx.AsyncClient, door: Door, delivery: Delivery) -> None:
+async def _send_one(session: aiohttp.ClientSession, door: Door, delivery: Delivery) -> None:
     url, headers = door.request(delivery)
     wanted = FORGED_STATUS if delivery.kind == "forged" else EXPECTED[delivery.channel]
     for number in range(TRIES):
-        answer = await client.post(url, content=delivery.body, headers=headers)
-        if answer.status_code == wanted:
-            return
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        async with session.post(url, data=delivery.body, headers=headers) as answer:
+            if answer.status == wanted:
+                return
+            words = (await answer.text())[:300]
+        if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
             break
         await asyncio.sleep(0.2 * 2**number)
-    raise Unreachable(f"the gateway answered {answer.status_code} to {url}, not {wanted}: {answer.text[:300]}")
+    raise Unreachable(f"the gateway answered {answer.status} to {url}, not {wanted}: {words}")
 
 
-async def poll_on(door: Door, record_types: Sequence[str], now: Callable[[], datetime], seconds: float) -> None:
-    """Go on as the extractor would while the demo stays up: empty polls, so that the source is not silent. Never returns."""
-    async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:
+async def go_on(last: Sequence[Delivery], door: Door, now: Callable[[], datetime], seconds: float) -> None:
+    """Go on as vendor and extractor would while the demo stays up, so that the source is not silent. Never returns.
+
+    `last`: the deliveries at the end of the history; their polls are repeated empty, their webhooks as they were.
+    """
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         while True:
-            at = now()
-            for record_type in record_types:
-                poll = Delivery(
-                    at=at,
-                    channel="records",
-                    lane=record_type,
-                    body=b"[]",
-                    record_type=record_type,
-                    records=0,
-                    complete_until=at.replace(microsecond=0),
-                )
-                await _send_one(client, door, poll)
+            at = now().replace(microsecond=0)
+            for delivery in last:
+                polled = delivery.channel == "records"
+                again = replace(delivery, body=b"[]", complete_until=at) if polled else delivery
+                await _send_one(session, door, again)
             await asyncio.sleep(seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
@@ -26,8 +26,9 @@ RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 16, 76, 196, 436))
 LATE_SHARE, DUPLICATE_SHARE = 0.015, 0.03
 #: UTC hours of the polls; at weekends only the last of them.
 POLL_HOURS = (4, 8, 12, 16, 20)
-#: Changes of these are told by webhooks too, so that a poll each night suffices.
-NIGHTLY = frozenset({"applications", "jobs", "offers"})
+#: Changes of these are told by webhooks too, so that a poll each night suffices, or one each Sunday night.
+NIGHTLY = frozenset({"jobs", "offers"})
+WEEKLY = frozenset({"applications"})
 
 #: What people report by POST /facts, since Greenhouse has no word for it.
 REPORTED: Mapping[What, str] = {
@@ -37,6 +38,8 @@ REPORTED: Mapping[What, str] = {
     What.RESUMED: "requisition.resumed",
     What.DECLINED: "request.declined",
 }
+#: Their webhooks say nothing of when it happened.
+TIMELESS = frozenset({What.JOB_APPROVED, What.UNREJECTED, What.INTERVIEW_DELETED, What.OFFER_APPROVED})
 Channel = Literal["webhook", "records", "fact"]
 Kind = Literal["plain", "duplicate", "late", "ping", "unknown", "broken", "forged"]
 
@@ -55,6 +58,7 @@ class Delivery:
     records: int = 1
     complete_until: datetime | None = None
     identity: str = ""  #: facts: whose bearer token
+    timeless: bool = False  #: webhooks that carry no time of what they tell: it happened when they are received
 
 
 def feed(history: History, vendor: Vendor, reporters: Mapping[str, str], approver: str, seed: int) -> list[Delivery]:
@@ -68,22 +72,24 @@ def feed(history: History, vendor: Vendor, reporters: Mapping[str, str], approve
         if happening.what in REPORTED:
             deliveries += reported(vendor, happening, reporters)
         for lane, body in vendor.tell(happening):
-            deliveries += delivered(happening.at, lane, body, dice)
+            deliveries += delivered(happening, lane, body, dice)
+    deliveries += sign_of_life(history, vendor)
     deliveries += noise(history, dice)
     deliveries += exception(history, vendor, reporters, approver)
     deliveries += polls(history, vendor, dice)
     return sorted((delivery for delivery in deliveries if delivery.at <= history.end), key=lambda delivery: delivery.at)
 
 
-def delivered(at: datetime, lane: str, body: bytes, dice: Random) -> Iterator[Delivery]:
+def delivered(happening: Happening, lane: str, body: bytes, dice: Random) -> Iterator[Delivery]:
     """The deliveries of one webhook: mostly one, after seconds."""
+    at, timeless = happening.at, happening.what in TIMELESS
     arrival = at + timedelta(milliseconds=dice.randrange(700, 6000))
     event_id = f"{dice.getrandbits(128):032x}"
     if dice.random() < LATE_SHARE:
         late = at + dice.choice(RETRIES)
-        yield Delivery(at=late, channel="webhook", lane=lane, body=body, event_id=event_id, kind="late")
+        yield Delivery(at=late, channel="webhook", lane=lane, body=body, event_id=event_id, kind="late", timeless=timeless)
         return
-    yield Delivery(at=arrival, channel="webhook", lane=lane, body=body, event_id=event_id)
+    yield Delivery(at=arrival, channel="webhook", lane=lane, body=body, event_id=event_id, timeless=timeless)
     if dice.random() < DUPLICATE_SHARE:
         again = arrival + dice.choice(RETRIES)
         yield Delivery(at=again, channel="webhook", lane=lane, body=body, event_id=event_id, kind="duplicate")
@@ -124,6 +130,15 @@ def exception(history: History, vendor: Vendor, reporters: Mapping[str, str], ap
         ):
             yield told(at, identity, {"kind": kind, "occurred_at": at.isoformat(), **subject, "attributes": attributes})
         return
+
+
+def sign_of_life(history: History, vendor: Vendor) -> Iterator[Delivery]:
+    """Somebody edits a candidate at the very end: a live webhook, which vouches for what comes by webhook."""
+    last = next((happening for happening in reversed(history.happenings) if happening.application), None)
+    if last is None:
+        return
+    for lane, body in vendor.tell(replace(last, at=history.end, what=What.EDITED, interview=None, scorecard=None, offer=None)):
+        yield Delivery(at=history.end, channel="webhook", lane=lane, body=body, event_id=f"{history.end:%Y%m%d%H%M%S}")
 
 
 def noise(history: History, dice: Random) -> Iterator[Delivery]:
@@ -180,10 +195,12 @@ def polls(history: History, vendor: Vendor, dice: Random) -> Iterator[Delivery]:
 
 
 def poll_times(history: History, record_type: str) -> Iterator[datetime]:
-    """When polls of a type begin: every few hours, at weekends once, the nightly types once a day; last at the end."""
+    """When polls of a type begin: every few hours, at weekends once, other types each night or week; the last at the end."""
     day = history.start.replace(hour=0, minute=0, second=0, microsecond=0)
     while day <= history.end:
         hours: Iterable[int] = POLL_HOURS[-1:] if record_type in NIGHTLY or day.weekday() >= 5 else POLL_HOURS
+        if record_type in WEEKLY and day.weekday() != 6:
+            hours = ()
         yield from (at for hour in hours if history.start <= (at := day + timedelta(hours=hour)) < history.end)
         day += timedelta(days=1)
     yield history.end

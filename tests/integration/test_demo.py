@@ -1,0 +1,115 @@
+"""The demo end to end, small: two weeks and three requisitions through real Kafka and HTTP, its figures against the pure core."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+
+from schemas.fact import Fact, Watermark
+from schemas.outcome import Obligation
+from schemas.raw import RawHeaders
+from streams import demo, ledger, run_state
+from streams.adherence import Counts
+from streams.check import load_agreement, load_sources
+from streams.connectors import CONNECTORS
+from streams.errors import InvalidConfiguration
+from streams.obligations import evaluate
+from streams.reported import read as read_reported
+from streams.settings import Settings
+from streams.simulated_company import Scale
+from streams.simulated_feed import Delivery
+from streams.stages import load
+
+SEED = 11
+SMALL = Scale(requisitions=3, applications=60, weeks=2)
+CONNECTOR = CONNECTORS["greenhouse"]
+
+
+def raw_of(delivery: Delivery, identities: dict[str, str]) -> list[tuple[RawHeaders, bytes]]:
+    """What the gateway would have written of a delivery."""
+    fact = delivery.channel == "fact"
+    account = "manual" if fact else "greenhouse"
+    channel = {"records": "record"}.get(delivery.channel, delivery.channel)
+    headers = RawHeaders.model_validate(
+        {
+            "tenant": "demo",
+            "account": account,
+            "system": account,
+            "channel": channel,
+            "received_at": delivery.at,
+            "request_id": "r",
+            "record_type": delivery.record_type or None,
+            "actor": delivery.identity or None,
+            "actor_role": identities.get(delivery.identity),
+        }
+    )
+    bodies = [orjson.dumps(record) for record in orjson.loads(delivery.body)] if channel == "record" else [delivery.body]
+    return [(headers, body) for body in bodies]
+
+
+def facts_of(deliveries: list[Delivery], settings: Settings) -> list[Fact]:
+    """The facts of all deliveries by the connector alone: no gateway, no Kafka, no link table."""
+    stages = load(settings.deploy_dir / "stages.yaml")
+    identities = {token.identity: str(token.role) for token in load_sources(settings.deploy_dir).tokens}
+    facts: list[Fact] = []
+    for delivery in deliveries:
+        if delivery.kind in ("ping", "forged", "unknown", "broken"):
+            continue
+        for headers, body in raw_of(delivery, identities):
+            facts += [read_reported(headers, body)] if headers.channel == "fact" else CONNECTOR.normalise(headers, body, stages)
+    return facts
+
+
+@pytest.mark.kafka
+def test_a_small_demo_says_what_the_pure_core_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[Delivery]] = []
+    original = demo.feed
+
+    def listen(*arguments: object) -> list[Delivery]:
+        told.append(original(*arguments))  # type: ignore[arg-type]
+        return told[0]
+
+    monkeypatch.setattr(demo, "feed", listen)
+    settings = Settings(state_dir=tmp_path)
+    figures = demo.run(settings, seed=SEED, exit_after=True, scale=SMALL)
+
+    engine = ledger.connect(f"sqlite:///{tmp_path / 'demo' / 'ledger.db'}")
+    with ledger.snapshot(engine) as conn:
+        rows = ledger.list_obligations(conn, 10_000)
+        learned = ledger.newest_learned(conn)
+    engine.dispose()
+    assert learned is not None
+    agreement = load_agreement(settings.deploy_dir)
+    kinds = tuple(sorted(CONNECTOR.webhook_kinds.union(*CONNECTOR.record_kinds.values())))
+    end = max(delivery.at for delivery in told[0])
+    complete = Watermark(account="greenhouse", kinds=kinds, complete_until=end, received_at=end)
+    facts = facts_of(told[0], settings)
+    pure = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, [complete], learned).obligations
+
+    assert len(pure) > 20
+    assert {row["obligation_id"]: row["verdict"] for row in rows} == verdicts(pure)
+    assert figures.verdicts == counts(pure)
+    assert figures.dead_letters == {"unknown_action": 2, "not_json": 1, "not_utf8": 1, "missing_field": 1}
+    assert run_state.read(tmp_path / "demo") is None, "everything has stopped"
+
+
+def verdicts(obligations: tuple[Obligation, ...]) -> dict[str, str]:
+    return {obligation.obligation_id: str(obligation.verdict) for obligation in obligations}
+
+
+def counts(obligations: tuple[Obligation, ...]) -> dict[str, Counts]:
+    found: dict[str, Counter[str]] = {}
+    for obligation in obligations:
+        found.setdefault(obligation.commitment, Counter())[str(obligation.verdict)] += 1
+    return {commitment: Counts(**numbers) for commitment, numbers in found.items()}
+
+
+def test_a_directory_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "ledger.db").write_text("somebody's")
+    with pytest.raises(InvalidConfiguration, match="no demo made"):
+        demo.run(Settings(state_dir=tmp_path), seed=SEED, exit_after=True, scale=SMALL)
+    assert (tmp_path / "demo" / "ledger.db").read_text() == "somebody's"
