@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 from kafka import TopicPartition
@@ -16,7 +16,10 @@ from streams.ledger_database import connect
 from streams.settings import Settings
 from streams.topics import admin, load
 
-Lag = Mapping[str, Mapping[str, int]]  #: consumer -> topic -> records not yet read
+Lag = Mapping[str, Mapping[str, int]]  #: consumer, as topics.yaml calls it -> topic -> records not yet read
+Offsets = Mapping[tuple[str, int], int]  #: (topic, partition) -> the offset of the next record
+
+GROUPS = ("normalise", "track")  #: consumers whose positions are a Kafka group's; the ledger's are in the ledger
 
 
 def answers(address: str, timeout: float = 2.0) -> bool:
@@ -31,32 +34,32 @@ def answers(address: str, timeout: float = 2.0) -> bool:
 
 
 def consumer_lag(settings: Settings) -> Lag | None:
-    """Records that are on the cluster and not yet read, by consumer group and topic; the ledger's own positions under `ledger`.
+    """Records that are on the cluster and not yet read, by consumer and topic; None if Kafka or the ledger does not answer.
 
-    A group that has not committed anything on a partition has all of it before it. None if Kafka or the ledger does not answer.
+    A consumer that has not committed anything on a partition has all of it before it.
     """
-    own = {settings.topic(topic.name) for topic in load()}
+    consumed = {name: {settings.topic(t.name) for t in load() if name in t.consumers} for name in (*GROUPS, "ledger")}
     try:
         with admin(settings) as client:
-            groups = [group["group_id"] for group in client.list_groups() if group["group_id"].startswith(f"{settings.app_id}-")]
-            ends = _ends(client, own)
-            committed = client.list_group_offsets(groups) if groups else {}
-        read = {group: {(tp.topic, tp.partition): o.offset for tp, o in found.items()} for group, found in committed.items()}
-        read["ledger"] = _ledger_positions(settings)
+            ends = _ends(client, set().union(*consumed.values()))
+            found = client.list_group_offsets([f"{settings.app_id}-{name}" for name in GROUPS])
+        read: dict[str, Offsets] = {"ledger": _ledger_positions(settings)}
     except (Unreachable, SQLAlchemyError):
         return None
-    return {group: _behind(found, ends) for group, found in read.items() if found}
+    for name in GROUPS:
+        committed = found.get(f"{settings.app_id}-{name}", {})
+        read[name] = {(tp.topic, tp.partition): offset.offset for tp, offset in committed.items()}
+    return {name: {topic: _behind(topic, read[name], ends) for topic in sorted(consumed[name])} for name in consumed}
 
 
-def _ends(client: object, names: set[str]) -> dict[tuple[str, int], int]:
-    """(topic, partition) -> the offset the next record will get."""
-    topics = client.describe_topics(sorted(names))  # type: ignore[attr-defined]
+def _ends(client: Any, names: set[str]) -> Offsets:
+    topics = client.describe_topics(sorted(names))
     partitions = [TopicPartition(topic["name"], p["partition_index"]) for topic in topics for p in topic["partitions"]]
-    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))  # type: ignore[attr-defined]
+    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
 
 
-def _ledger_positions(settings: Settings) -> dict[tuple[str, int], int]:
+def _ledger_positions(settings: Settings) -> Offsets:
     engine = connect(settings.ledger)
     try:
         with engine.connect() as connection:
@@ -65,11 +68,5 @@ def _ledger_positions(settings: Settings) -> dict[tuple[str, int], int]:
         engine.dispose()
 
 
-def _behind(read: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]) -> dict[str, int]:
-    """Topic -> records behind, of the topics of which the consumer has read any partition."""
-    consumed = {topic for topic, _ in read}
-    lag: dict[str, int] = defaultdict(int)
-    for (topic, partition), end in ends.items():
-        if topic in consumed:
-            lag[topic] += max(0, end - max(0, read.get((topic, partition), 0)))
-    return dict(lag)
+def _behind(topic: str, read: Offsets, ends: Offsets) -> int:
+    return sum(max(0, end - max(0, read.get(place, 0))) for place, end in ends.items() if place[0] == topic)

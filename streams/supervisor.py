@@ -205,17 +205,13 @@ def _report(state: RunState, well: Mapping[str, bool], lag: Lag | None, alive: b
 def _table(state: RunState, well: Mapping[str, bool], lag: Lag | None) -> Table:
     table = Table("role", "health", "pid", "restarts", "lag", "address", title=f"{state.phase}, Kafka at {state.brokers}")
     for role in state.roles:
-        read = [sum(topics.values()) for consumer, topics in (lag or {}).items() if _reads(role.name, consumer)]
+        unread = (lag or {}).get(role.name.partition("-")[0], {})  # the workers of one group share theirs
         condition = "[green]well[/]" if well[role.name] else "[red]not well[/]"
         restarts = f"{role.restarts} ({role.last_exit})" if role.restarts else "0"
-        table.add_row(role.name, condition, str(role.pid or "-"), restarts, str(sum(read)) if read else "", role.address)
+        table.add_row(
+            role.name, condition, str(role.pid or "-"), restarts, str(sum(unread.values())) if unread else "", role.address
+        )
     return table
-
-
-def _reads(role: str, consumer: str) -> bool:
-    """Whether the lag of a consumer is shown with this role; the workers of one group share theirs."""
-    name = role.partition("-")[0]
-    return consumer == name or consumer.endswith(f"-{name}")
 
 
 def _print_addresses(settings: Settings, state: RunState) -> None:
