@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -109,12 +110,14 @@ def stop(settings: Settings) -> list[str]:
     names = [role.name for role in state.roles]
     if not state.supervisor.alive():
         return stop_leftovers(settings.state_dir)
-    os.kill(state.supervisor_pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it may end by itself just now
+        os.kill(state.supervisor_pid, signal.SIGTERM)
     end = monotonic() + DOWN_SECONDS
     while state.supervisor.alive() and monotonic() < end:
         sleep(0.05)
     if state.supervisor.alive():
-        os.kill(state.supervisor_pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(state.supervisor_pid, signal.SIGKILL)
     stop_leftovers(settings.state_dir)
     return names
 

@@ -1,4 +1,4 @@
-"""How far each consumer is behind, as `status` shows it: Kafka groups on a real broker, the ledger's positions in its database."""
+"""How far each consumer is behind, as `status` shows it: Kafka's groups on a real broker, the ledger by its own positions."""
 
 from __future__ import annotations
 
