@@ -91,6 +91,12 @@ def duration(length: timedelta) -> str:
     return " ".join(parts[:2]) or "less than a minute"
 
 
+def holder_words(holder: str) -> str:
+    """A side or holder as people say it."""
+    said = {"talent_acquisition": "Talent Acquisition", "nobody": "nobody", "paused": "nobody (paused)"}
+    return said.get(holder, "the " + holder.replace("_", " "))
+
+
 def _late(words: Words, row: Row, holders: Mapping[str, str], now: datetime) -> str:
     deadline = row["deadline"]
     when = ""
@@ -99,7 +105,7 @@ def _late(words: Words, row: Row, holders: Mapping[str, str], now: datetime) -> 
         when = f", due {local(row, deadline)} ({distance})"
     holder = holders.get(row["application_id"] or "", row["side"])
     return (
-        f"{_subject(row)}{when}. The ball is with {holder.replace('_', ' ')}. "
+        f"{_subject(row)}{when}. The ball is with {holder_words(holder)}. "
         f"{_remedy(words, row['commitment'])} {_receipt(words, row)}"
     )
 
@@ -118,7 +124,7 @@ def _remedy(words: Words, name: str) -> str:
 
 
 def _receipt(words: Words, row: Row) -> str:
-    return f"Why: {words.api_url}/obligations/{quote(row['obligation_id'], safe='')}"
+    return f"Why: {words.api_url}/v1/obligations/{quote(row['obligation_id'], safe='/:')}"
 
 
 def _names(rows: Iterable[Row]) -> str:

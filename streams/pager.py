@@ -27,11 +27,11 @@ from streams.agreement import Agreement
 from streams.clock import Clock
 from streams.contacts import Message, Post, Undelivered
 from streams.ledger_database import connect, snapshot
-from streams.ledger_tables import holding, obligation
+from streams.ledger_tables import obligation
 from streams.paged import Paged
 from streams.serving import serve
 from streams.settings import Settings
-from streams.snapshot import in_force
+from streams.snapshot import holders, in_force
 
 #: What an alert about an owner is about.
 STATES = {"MutualSLAOverdue": "overdue", "MutualSLADueSoon": "due_soon"}
@@ -100,13 +100,13 @@ class Pager:
             late = {row["obligation_id"]: row for row in _late(conn, owner, state, now)}
             open_pages = self._paged.open(owner, state)
             ended = _rows(conn, sorted(open_pages - late.keys()))
-            holders = _holders(conn, [row["application_id"] for row in late.values() if row["application_id"]])
+            ball = holders(conn, [row["application_id"] for row in late.values() if row["application_id"]])
         told = self._ended(owner, state, open_pages - late.keys(), ended, now)
         new = [row for key, row in late.items() if key not in open_pages]
         if alert is None or alert.status != "firing" or not new:
             return told
         words = self._words(now)
-        message = page.late_page(words, owner, state, new, len(late) - len(new), holders, now)
+        message = page.late_page(words, owner, state, new, len(late) - len(new), ball, now)
         channel, recipient = self._tell(owner, message)
         self._paged.add([_remembered(alert, owner, state, row, now, channel, recipient) for row in new])
         log.info("paged", owner=owner, state=state, obligations=len(new), channel=channel, recipient=recipient)
@@ -173,18 +173,6 @@ def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row]:
     for start in range(0, len(ids), CHUNK):
         query = select(obligation).where(obligation.c.obligation_id.in_(ids[start : start + CHUNK]))
         found |= {row["obligation_id"]: dict(row) for row in conn.execute(query).mappings()}
-    return found
-
-
-def _holders(conn: Connection, applications: Sequence[str]) -> dict[str, str]:
-    """Who holds the ball of each application now."""
-    h = holding.c
-    found: dict[str, str] = {}
-    for start in range(0, len(applications), CHUNK):
-        query = select(h.application_id, h.holder).where(
-            h.application_id.in_(applications[start : start + CHUNK]), h.end_at.is_(None)
-        )
-        found |= {row[0]: row[1] for row in conn.execute(query)}
     return found
 
 

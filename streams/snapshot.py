@@ -17,10 +17,11 @@ from schemas.policy import Commitment, Policy
 from streams import ledger
 from streams.adherence import Counts
 from streams.ledger_database import snapshot as read_transaction
-from streams.ledger_tables import obligation, partition_progress
+from streams.ledger_tables import holding, obligation, partition_progress
 from streams.metrics import TURNAROUND_BUCKETS
 
 LATE_SHOWN = 50  #: obligations in the bounded list for boards
+CHUNK = 500  #: ids in one query
 ROLLING = {"30d": timedelta(days=30), "90d": timedelta(days=90)}
 EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 
@@ -95,6 +96,17 @@ def desks(engine: Engine) -> set[Desk]:
     columns = obligation.c.owner, obligation.c.side, obligation.c.team
     with read_transaction(engine) as conn:
         return {(row[0], row[1], row[2]) for row in conn.execute(select(*columns).distinct())}
+
+
+def holders(conn: Connection, applications: Sequence[str]) -> dict[str, str]:
+    """Who holds the ball of each of these applications now."""
+    h = holding.c
+    found: dict[str, str] = {}
+    for start in range(0, len(applications), CHUNK):
+        chunk = applications[start : start + CHUNK]
+        query = select(h.application_id, h.holder).where(h.application_id.in_(chunk), h.end_at.is_(None))
+        found |= {row[0]: row[1] for row in conn.execute(query)}
+    return found
 
 
 def _cells(groups: Sequence[ledger.Group]) -> dict[Cell, Counts]:

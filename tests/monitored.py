@@ -35,7 +35,7 @@ PORTS = (
 
 def installation(folder: Path, sink: Sink, managers: int = 2) -> Installation:
     """An installation on ports that nobody has."""
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
     for name in PORTS:
         found[name] = ports.free(taken=set(found.values()))
     return Installation(folder, sink, managers, **found)

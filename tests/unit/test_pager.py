@@ -83,7 +83,7 @@ def test_an_overdue_promise_is_told_to_its_owner_in_words_they_can_act_on(here: 
         "application greenhouse/a1",
         "requisition greenhouse/r0",
         "(3 h late)",
-        "The ball is with hiring manager",
+        "The ball is with the hiring manager",
         "Why: http",
     ):
         assert said in page["text"]
