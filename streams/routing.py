@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from schemas.fact import Fact, Origin, fact_id
+from schemas.fact import ORIGIN_RANK, Fact, Origin, fact_id
 from streams.errors import InvalidPayload
 from streams.shelf import Get, State
 
@@ -62,26 +62,17 @@ class Router:
         for fact in facts:
             for node, target in _links(fact):
                 self._link(node, target)
-            start = _start(fact)
-            if start is None and fact.requisition_id is None:
-                raise InvalidPayload("no_subject", fact.kind)
-            if start is None:
-                self._out.append(fact)
-            else:
-                alone = len(seen_in.get(fact.fact_id, ())) == 1
-                self._place(fact, start, sighting=alone and fact.kind in SIGHTINGS)
+            alone = len(seen_in.get(fact.fact_id, ())) == 1
+            self._place(fact, _start(fact), sighting=alone and fact.kind in SIGHTINGS)
         return self._out
 
     def _place(self, fact: Fact, node: str, *, sighting: bool = False) -> None:
         """Keep a fact at its node and send it up every link; one that names its requisition goes there straight away.
 
-        Of a sighting only what it means to other requisitions is kept.
+        Of the latter is kept only that it was here, and of a sighting what it means to other requisitions.
         """
-        named = node.startswith("application:") and fact.requisition_id is not None
-        if named and not sighting:
-            self._out.append(fact)
-            return
-        shelf, digest = f"facts|{node}", fact.content_hash[:16]
+        named = fact.requisition_id is not None and node.startswith(("application:", "requisition:"))
+        shelf, digest = f"{'seen' if named and not sighting else 'facts'}|{node}", fact.content_hash[:16]
         known = self._state.find(shelf, digest)
         if known is not None:
             backfill = known.get("backfill", False)
@@ -89,13 +80,16 @@ class Router:
                 return
             best = {"received_at": min(_at(known), fact.received_at), "backfill": fact.backfill and backfill}
             fact = fact.model_copy(update=best)
+        if named:
+            self._out.append(fact)
+        if named and not sighting:
+            self._state.put(shelf, digest, fact.model_dump(mode="json", include={"received_at", "backfill"}))
+            return
         kept = _moved(fact) if named else fact
         self._state.put(shelf, digest, kept.model_dump(mode="json", exclude_defaults=True))
         targets = self._targets(node)
         if known is None and not targets and _waits(kept):
             self._count(1)
-        if named:
-            self._out.append(fact)
         for target in targets:
             self._forward(kept, target)
 
@@ -155,21 +149,21 @@ def _links(fact: Fact) -> Iterator[tuple[str, str]]:
             yield f"scorecard:{fact.account}/{card}", application
 
 
-def _start(fact: Fact) -> str | None:
-    """The most specific node a fact names; None where it names its requisition and belongs to nothing smaller."""
-    if fact.kind.startswith("requisition."):
-        return None
-    if fact.application_id is not None:
+def _start(fact: Fact) -> str:
+    """The most specific node a fact names. Raises InvalidPayload(`no_subject`) if it names none."""
+    if fact.application_id is not None and not fact.kind.startswith("requisition."):
         return f"application:{fact.application_id}"
     if "offer_id" in fact.attributes:  # an approval names the job and the offer, not the application
         return f"offer:{fact.account}/{fact.attributes['offer_id']}"
     if fact.requisition_id is not None:
-        return None
+        return f"requisition:{fact.requisition_id}"
     if fact.interview_id is not None:
         return f"interview:{fact.interview_id}"
     if "scorecard_id" in fact.attributes:
         return f"scorecard:{fact.account}/{fact.attributes['scorecard_id']}"
-    return None if fact.candidate_id is None else f"candidate:{fact.candidate_id}"
+    if fact.candidate_id is not None:
+        return f"candidate:{fact.candidate_id}"
+    raise InvalidPayload("no_subject", fact.kind)
 
 
 def _personal(fact: Fact) -> bool:
@@ -183,7 +177,7 @@ def _moved(fact: Fact) -> Fact:
         update={
             "fact_id": fact_id(fact.tenant, fact.account, "application.moved", [fact.fact_id], fact.requisition_id or ""),
             "kind": "application.moved",
-            "occurred_at_source": max(fact.occurred_at_source, Origin.OBJECT, key=list(Origin).index),
+            "occurred_at_source": max(fact.occurred_at_source, Origin.OBJECT, key=ORIGIN_RANK.__getitem__),
             "requisition_id": None,
             "people": {},
             "attributes": {"to_requisition_id": fact.requisition_id},

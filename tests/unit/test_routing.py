@@ -6,10 +6,12 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.fact import Fact, Origin, fact_id
+from streams.errors import InvalidPayload
 from streams.routing import PARKED, Router
 from streams.shelf import CHUNK, State
 from tests.greenhouse import RECEIVED, facts
@@ -200,11 +202,18 @@ def test_history_that_comes_live_later_is_no_backfill_any_more() -> None:
     assert live.received_at == INTERVIEW[0].received_at
 
 
-def test_requisition_facts_need_no_state() -> None:
+def test_what_is_polled_again_and_again_passes_once() -> None:
     table = Table()
-    found = facts("record.jobs")
-    assert table.route(found) == found
-    assert table.rows == {}
+    for name in ("record.jobs", "record.applications"):
+        found = facts(name)
+        assert table.route(found) == found
+        later = [fact.model_copy(update={"received_at": fact.received_at + timedelta(hours=4)}) for fact in found]
+        assert table.route(later) == []
+
+
+def test_a_fact_about_nothing_is_refused() -> None:
+    with pytest.raises(InvalidPayload, match="no_subject"):
+        Table().route([made("candidate.informed")])
 
 
 def test_ten_thousand_facts_wait_for_one_application_in_small_rows() -> None:
