@@ -68,6 +68,17 @@ def run(
     return BAD_DATA if unusable else 0
 
 
+def _connector(system: str, record_type: str | None) -> Connector:
+    connector = CONNECTORS.get(system)
+    if connector is None:
+        raise InvalidConfiguration([f"there is no connector {system!r}; there are {', '.join(CONNECTORS)}"])
+    if record_type is not None and record_type not in connector.record_kinds:
+        raise InvalidConfiguration(
+            [f"{system} has no record type {record_type!r}; there are {', '.join(connector.record_kinds)}"]
+        )
+    return connector
+
+
 def _bodies(path: Path) -> Iterator[tuple[int, bytes | InvalidPayload]]:
     """(index, body) of each object in a file; a body that cannot be one is the error instead."""
     try:

@@ -5,6 +5,8 @@ What is told comes from the body; who tells it, and when we learned it, only fro
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from schemas.fact import Fact, Origin, manual_fact_id
@@ -23,18 +25,7 @@ def read(raw: RawHeaders, body: bytes) -> Fact:
 
     Raises InvalidPayload for a kind that cannot be reported, a field that is not theirs to give, or one of the wrong type.
     """
-    said = dict(parse(body).value)
-    foreign = sorted(set(said) - FIELDS)
-    if foreign:
-        raise InvalidPayload("unknown_field", f"fields are {', '.join(sorted(FIELDS))}")
-    kind = said.get("kind")
-    if not isinstance(kind, str) or kind not in MANUAL_KINDS:
-        raise InvalidPayload("kind_cannot_be_reported", "kind")
-    attributes = said.pop("attributes", None) or {}
-    if not isinstance(attributes, dict):
-        raise InvalidPayload("not_an_object", "attributes")
-    if raw.actor_role is not None:
-        attributes = {**attributes, "actor_role": raw.actor_role}
+    said, attributes = _said(raw, body)
     try:
         fact = Fact(
             **said,
@@ -63,3 +54,20 @@ def read(raw: RawHeaders, body: bytes) -> Fact:
         attributes.get("exception_id"),
     )
     return fact.model_copy(update={"fact_id": identity})
+
+
+def _said(raw: RawHeaders, body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the reporter may say and said, and the attributes of it with their role."""
+    said = dict(parse(body).value)
+    foreign = sorted(set(said) - FIELDS)
+    if foreign:
+        raise InvalidPayload("unknown_field", f"fields are {', '.join(sorted(FIELDS))}")
+    kind = said.get("kind")
+    if not isinstance(kind, str) or kind not in MANUAL_KINDS:
+        raise InvalidPayload("kind_cannot_be_reported", "kind")
+    attributes = said.pop("attributes", None) or {}
+    if not isinstance(attributes, dict):
+        raise InvalidPayload("not_an_object", "attributes")
+    if raw.actor_role is not None:
+        attributes = {**attributes, "actor_role": raw.actor_role}
+    return said, attributes
