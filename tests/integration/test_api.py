@@ -1,0 +1,191 @@
+"""The read API on SQLite and PostgreSQL: who may read, and that its figures are the ledger's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from schemas.outcome import ApplicationState, Holding, Side, Verdict
+from schemas.sources import Account, SecretRef, Sources, Token
+from streams import api, close, ledger
+from streams.access import Access, Identity
+from streams.check import load_agreement
+from streams.ledger_database import connect
+from streams.settings import ROOT, Settings
+from tests.ledger_samples import T0, an_obligation, deliver, outcome, ready, ticks
+
+NOW = datetime(2026, 6, 2, tzinfo=UTC)
+TOKEN = "test-token-of-the-api-reader"
+ACCESS = Access(
+    {TOKEN.encode(): Identity("board", "api"), b"test-token-of-a-recruiter": Identity("p-1", "talent_acquisition")}, {}
+)
+AGREEMENT = load_agreement(ROOT / "deploy")
+
+
+class Client:
+    """Asks the application in this process, with the reader's token unless told otherwise."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://api") as client:
+                return await client.get(path, headers=headers or {"Authorization": f"Bearer {TOKEN}"})
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    return Settings(state_dir=tmp_path, deploy_dir=ROOT / "deploy", ledger_url=url)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    engine = ledger.open_ledger(settings.ledger)
+    ready(engine)
+    manager = [an_obligation(f"a{n}", Verdict.MET if n < 6 else Verdict.MISSED, owner=f"p-{n:03}") for n in range(8)]
+    recruiter = [
+        an_obligation(f"r{n}", Verdict.MET, side=Side.TALENT_ACQUISITION, commitment="first_slate", owner=f"p-1{n:02}")
+        for n in range(6)
+    ]
+    later = an_obligation("later", Verdict.MET, requisition_id="greenhouse/2", deadline=NOW + timedelta(days=1))
+    state = ApplicationState(
+        tenant="demo",
+        application_id="greenhouse/a1",
+        requisition_id="greenhouse/1",
+        team="platform",
+        state="interview",
+        created_at=T0,
+        holdings=(Holding(start=NOW - timedelta(hours=2), holder="hiring_manager", cause="f", state="interview"),),
+    )
+    deliver(engine, [outcome(body, 5) for body in [*manager, *recruiter, later, state]])
+    deliver(engine, [outcome(an_obligation("a0", Verdict.MISSED, owner="p-000"), 9), *ticks(NOW, 100)])
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def client(engine: Engine) -> Client:
+    app = api.application(engine, AGREEMENT, ACCESS, lambda: NOW)
+    return Client(app)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/obligations",
+        "/v1/obligations/x",
+        "/v1/adherence?period=2026-05",
+        "/v1/index?period=2026-05",
+        "/v1/holders",
+        "/v1/statements",
+        "/v1/statements/2026-05",
+    ],
+)
+def test_nobody_reads_without_the_right_token(client: Client, path: str) -> None:
+    assert client.get(path, headers={"Authorization": ""}).status_code == 401
+    assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get(path, headers={"Authorization": "Bearer test-token-of-a-recruiter"}).status_code == 403
+
+
+def test_health_needs_no_token_and_tells_of_a_missing_ledger(client: Client, tmp_path: Path) -> None:
+    assert client.get("/healthz", headers={"Authorization": ""}).json() == {"status": "ok"}
+    empty = connect(f"sqlite:///{tmp_path / 'nothing.db'}")
+    away = Client(api.application(empty, AGREEMENT, ACCESS, lambda: NOW))
+    assert away.get("/healthz").status_code == 503
+    empty.dispose()
+
+
+def test_an_obligation_comes_with_receipt_and_history(client: Client) -> None:
+    found = client.get("/v1/obligations/review_candidate:a0:1").json()
+    assert found["obligation"]["verdict"] == "missed"
+    assert found["obligation"]["receipt"]["target"] == "business_days: 2"
+    assert [r["verdict"] for r in found["revisions"]] == ["met", "missed"]
+    assert client.get("/v1/obligations/review_candidate:none:1").status_code == 404
+
+
+def test_obligations_are_listed_by_what_is_asked(client: Client) -> None:
+    def ids(query: str) -> list[str]:
+        return [o["obligation_id"].split(":")[1] for o in client.get(f"/v1/obligations?{query}").json()["obligations"]]
+
+    assert ids("owner=p-003") == ["a3"]
+    assert ids("verdict=missed") == ["a0", "a6", "a7"]
+    assert ids("requisition=greenhouse/2") == ["later"]
+    assert ids("team=none") == []
+    assert len(ids("limit=2")) == 2
+    assert client.get("/v1/obligations?verdict=nonsense").status_code == 422
+    assert client.get("/v1/obligations?limit=100000").status_code == 422
+
+
+def test_adherence_is_the_ledgers_with_n_and_interval(client: Client) -> None:
+    found = client.get("/v1/adherence?period=2026-05&by=side").json()
+    assert (found["zone"], found["start"]) == ("Europe/Berlin", "2026-04-30T22:00:00Z")
+    manager, recruiter = found["groups"]
+    assert (manager["side"], manager["met"], manager["missed"], manager["n"], manager["adherence"]) == (
+        "hiring_manager",
+        5,
+        3,
+        8,
+        0.625,
+    )
+    assert manager["enough"]
+    assert manager["interval"][0] < 0.625 < manager["interval"][1]
+    assert recruiter["adherence"] == 1.0
+    (by_requisition,) = client.get("/v1/adherence?period=2026-05&by=requisition").json()["groups"]
+    assert (by_requisition["requisition"], by_requisition["n"]) == ("greenhouse/1", 14)
+    assert client.get("/v1/adherence?period=2026-06&by=side").json()["groups"] == []  # not due yet
+
+
+@pytest.mark.parametrize("query", ["period=2026-13", "period=2026-05&by=owner", "by=team"])
+def test_a_question_that_makes_no_sense_is_422(client: Client, query: str) -> None:
+    assert client.get(f"/v1/adherence?{query}").status_code == 422
+
+
+def test_the_index_is_the_harmonic_mean_with_an_interval_that_stays(client: Client) -> None:
+    (team,) = client.get("/v1/index?period=2026-05").json()["teams"]
+    assert (team["team"], team["n"]) == ("platform", 14)
+    assert team["index"] == pytest.approx(2 * 0.625 / 1.625)
+    assert team["interval"][0] <= team["index"] <= team["interval"][1]
+    assert client.get("/v1/index?period=2026-05").json()["teams"] == [team]
+
+
+def test_holders_are_counted_up_to_now(client: Client) -> None:
+    assert client.get("/v1/holders?team=platform").json()["holders"] == [
+        {"team": "platform", "holder": "hiring_manager", "seconds": 7200.0, "applications": 1}
+    ]
+
+
+def test_a_statement_is_there_once_the_month_is_closed(client: Client, settings: Settings) -> None:
+    assert client.get("/v1/statements/2026-05").status_code == 404
+    assert client.get("/v1/statements/May").status_code == 422
+    close.run(settings, "2026-05", None, NOW)
+    found = client.get("/v1/statements/2026-05").json()
+    assert found["statement"]["control"]["obligations"] == 14
+    assert found["adjustments"] == []
+    assert "departments" not in found["statement"]
+    assert [one["period"] for one in client.get("/v1/statements").json()["statements"]] == ["2026-05"]
+
+
+def test_the_role_knows_no_secret_but_its_own_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = Sources(
+        tenant="demo",
+        accounts=(Account(account="greenhouse", system="greenhouse", webhook_secrets=(SecretRef(env="NOT_SET_HERE"),)),),
+        tokens=(
+            Token(identity="board", role="api", token=SecretRef(env="API_TOKEN_FOR_TEST")),
+            Token(identity="boss", role="approver", token=SecretRef(env="NOT_SET_HERE")),
+        ),
+    )
+    monkeypatch.setenv("API_TOKEN_FOR_TEST", TOKEN)
+    access = Access.from_sources(api.only_api(sources), ROOT)
+    assert access.identify(f"Bearer {TOKEN}") == Identity("board", "api")
+    assert access.webhook_secrets("greenhouse") == ()
