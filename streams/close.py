@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from schemas.statement import Adjustment, Line, Row, Statement
 from streams import closed_periods, ledger, statement_files
@@ -50,8 +51,12 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
     month = Period.month(period, agreement.policy.reporting_zone)
     engine = ledger.open_ledger(settings.ledger)
     try:
-        with writing(engine) as conn:
-            said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
+        try:
+            with writing(engine) as conn:
+                said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
+        except IntegrityError:  # somebody else closed it meanwhile: now it is closed, with these figures or with others
+            with writing(engine) as conn:
+                said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
     finally:
         engine.dispose()
     folder = (out or settings.state_dir / "statements") / period

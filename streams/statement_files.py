@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import uuid
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -228,6 +229,6 @@ def _sha256(body: bytes) -> str:
 
 def _replace(path: Path, body: bytes) -> None:
     """Whole or not at all: a reader never finds half a file."""
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # its own: two may close at once
     fresh.write_bytes(body)
     fresh.replace(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
@@ -22,7 +23,14 @@ def _config(connection: Connection | None) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to `revision`, in one transaction; roles that start together wait for each other."""
+    """Bring the schema to `revision`, in one transaction; roles that start together wait for each other.
+
+    Where it is there already nothing is locked: a role that only reads need not wait for the writer.
+    """
+    wanted = head() if revision == "head" else revision
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == wanted:
+            return
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             # Python's sqlite3 begins transactions late and not before DDL; this one must hold from the first look on

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -14,6 +18,7 @@ from schemas.outcome import Outcome, Side, Verdict
 from streams import close, ledger
 from streams.close import NotClosable, NotClosed
 from streams.errors import PeriodClosed
+from streams.ledger_database import writing
 from streams.settings import ROOT, Settings
 from tests.ledger_samples import PARTITIONS, T0, a_receipt, an_obligation, deliver, outcome, ready, ticks
 
@@ -226,3 +231,27 @@ def test_figures_can_be_read_on_a_terminal(engine: Engine, settings: Settings, c
     text = capsys.readouterr().out
     assert "Adjustments" in text
     assert "2026-05 as known at" in text
+
+
+def test_of_two_who_close_at_once_one_finds_it_closed(
+    engine: Engine, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine)
+    both = threading.Barrier(2, timeout=2)
+    build = close.build
+
+    def build_together(*arguments: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):  # SQLite lets one at a time come here
+            both.wait()
+        return build(*arguments)
+
+    monkeypatch.setattr(close, "build", build_together)
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(run, settings) for _ in range(2)]
+        assert done[0].result() == done[1].result()
+    assert capsys.readouterr().out.count("already closed") == 1
+
+
+def test_a_role_that_only_reads_does_not_wait_for_the_writer(engine: Engine, settings: Settings) -> None:
+    with writing(engine):
+        ledger.open_ledger(settings.ledger).dispose()

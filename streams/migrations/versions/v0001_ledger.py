@@ -58,6 +58,7 @@ def _obligation() -> None:
         sa.Column("revision_no", sa.Integer(), nullable=False),
     )
     op.create_index("obligation_by_deadline", "obligation", ["deadline", "team", "side", "commitment", "verdict"])
+    op.create_index("obligation_counted", "obligation", ["team", "side", "commitment", "verdict", "business_us", "ended_at"])
     op.create_index("obligation_by_owner", "obligation", ["owner", "deadline"])
     op.create_index("obligation_by_requisition", "obligation", ["requisition_id"])
     op.create_index("obligation_by_team", "obligation", ["team", "deadline"])
