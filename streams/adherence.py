@@ -62,7 +62,12 @@ def wilson(met: int, n: int) -> tuple[float, float] | None:
 
 def chance_of_so_few(met: int, n: int, objective: float) -> float:
     """Probability of at most `met` kept promises of `n` if each is kept with the objective's probability (exact binomial)."""
-    return math.fsum(math.comb(n, k) * objective**k * (1 - objective) ** (n - k) for k in range(met + 1))
+    if met >= n or objective >= 1:
+        return float(met >= n)
+    # in logarithms: the binomial coefficients themselves overflow a float from n = 1030 on
+    kept, not_kept, all_ways = math.log(objective), math.log1p(-objective), math.lgamma(n + 1)
+    terms = (all_ways - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * kept + (n - k) * not_kept for k in range(met + 1))
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
 def missed_beyond_chance(counts: Counts, objective: float, level: float = 0.05) -> bool:

@@ -57,7 +57,8 @@ class LedgerCollector:
         self._agreement = agreement
         self._clock = clock
         self._desks: set[Desk] | None = None  #: whoever was ever shown: they stay, with 0
-        self.snapshot: Snapshot | None = None
+        self._shown: list[Family] = []  #: what the last good reading gave
+        self.read_from: datetime | None = None  #: the `now` it was read at
         self.failed = False
         self.seconds = 0.0
         self._read_at = float("-inf")
@@ -69,12 +70,13 @@ class LedgerCollector:
             fresh = read(self._engine, self._agreement.policy, self._clock.now())
             if self._desks is None:
                 self._desks = desks(self._engine)
+            self._desks |= {desk for desk, _state in fresh.due}
+            shown = list(self._families(fresh))
         except Exception as error:  # whatever it is: the last figures must stay, and say that they are old
             self.failed = True
             log.warning("snapshot_failed", error=type(error).__name__)
             return
-        self._desks |= {desk for desk, _state in fresh.due}
-        self.snapshot, self.failed, self._read_at = fresh, False, monotonic()
+        self._shown, self.read_from, self.failed, self._read_at = shown, fresh.now, False, monotonic()
         self.seconds = self._read_at - began
 
     def healthy(self) -> bool:
@@ -91,10 +93,12 @@ class LedgerCollector:
         yield gauge(metrics.MINIMUM_N, [((), policy.minimum_n)])
         yield gauge(metrics.SNAPSHOT_FAILED, [((), float(self.failed))])
         yield from self._promises()
-        if (shot := self.snapshot) is None:
-            return
-        yield gauge(metrics.SNAPSHOT_SUCCESS, [((), shot.now.timestamp())])
+        yield gauge(metrics.SNAPSHOT_SUCCESS, [((), _seconds(self.read_from))])
         yield gauge(metrics.SNAPSHOT_SECONDS, [((), self.seconds)])
+        yield from self._shown
+
+    def _families(self, shot: Snapshot) -> Iterator[Family]:
+        """Everything a snapshot says, worked out once."""
         yield from self._counts(shot)
         yield from self._adherence(shot)
         yield from self._scores(shot)

@@ -23,7 +23,6 @@ from streams.metrics import TURNAROUND_BUCKETS
 LATE_SHOWN = 50  #: obligations in the bounded list for boards
 CHUNK = 500  #: ids in one query
 ROLLING = {"30d": timedelta(days=30), "90d": timedelta(days=90)}
-EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 
 #: (team, side, commitment)
 Cell = tuple[str, str, str]
@@ -143,12 +142,21 @@ def _due(conn: Connection, now: datetime) -> dict[tuple[Desk, str], Due]:
 
 
 def _turnaround(conn: Connection) -> dict[tuple[str, str], tuple[list[int], int, float]]:
+    """Over everything that was met or missed. Grouped as the index obligation_counted is, which covers it, and the verdicts
+    chosen afterwards: a condition on them makes SQLite read the rows instead (3 s a million, not half a second)."""
+    o = obligation.c
+    within = [func.sum(case((o.business_us <= int(bound * 1_000_000), 1), else_=0)) for bound in TURNAROUND_BUCKETS]
+    query = (
+        select(o.verdict, o.commitment, o.side, func.count(), func.sum(o.business_us), *within)
+        .where(o.ended_at.is_not(None))
+        .group_by(o.team, o.side, o.commitment, o.verdict)
+    )
     found: dict[tuple[str, str], tuple[list[int], int, float]] = {}
-    for row in ledger.turnaround(conn, *EVER, [int(bound * 1_000_000) for bound in TURNAROUND_BUCKETS]):
-        key = row["commitment"], row["side"]
-        buckets, count, seconds = found.get(key, ([0] * len(TURNAROUND_BUCKETS), 0, 0.0))
-        total = [a + b for a, b in zip(buckets, row["buckets"], strict=True)]
-        found[key] = total, count + row["count"], seconds + row["sum_us"] / 1e6
+    for verdict, commitment, side, number, total_us, *bounds in conn.execute(query):
+        if verdict in ("met", "missed"):
+            buckets, count, seconds = found.get((commitment, side), ([0] * len(bounds), 0, 0.0))
+            added = [have + int(more) for have, more in zip(buckets, bounds, strict=True)]
+            found[commitment, side] = added, count + number, seconds + int(total_us) / 1e6
     return found
 
 

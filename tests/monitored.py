@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ PORTS = (
 )
 
 
-def installation(folder: Path, sink: Sink, managers: int = 2) -> Installation:
+def installation(folder: Path, sink: Sink, managers: int = 2, **settings: Any) -> Installation:
     """An installation on ports that nobody has."""
     found: dict[str, Any] = {}
     for name in PORTS:
         found[name] = ports.free(taken=set(found.values()))
-    return Installation(folder, sink, managers, **found)
+    return Installation(folder, sink, managers, **found, **settings)
 
 
 class Monitored:
@@ -62,11 +63,12 @@ class Monitored:
         for process in self.running.values():
             process.stop()
 
-    def role(self, name: str) -> None:
-        """Start `python -m streams NAME` and wait until it is well."""
-        environment = {**os.environ, **self.here.settings.environment(), "PYTHONPATH": str(ROOT)}
-        port = getattr(self.here.settings, f"{name}_port")
-        self._start(name, [sys.executable, "-m", "streams", name], environment, f"http://127.0.0.1:{port}/healthz")
+    def role(self, *command: str, port: str = "", secrets: Mapping[str, str] | None = None) -> None:
+        """Start `python -m streams COMMAND...` and wait until it is well; `port` is a field of Settings."""
+        name = command[-1]
+        environment = {**os.environ, **self.here.settings.environment(), **(secrets or {}), "PYTHONPATH": str(ROOT)}
+        address = f"http://127.0.0.1:{getattr(self.here.settings, port or f'{name}_port')}/healthz"
+        self._start(name, [sys.executable, "-m", "streams", *command], environment, address)
 
     def prometheus(self) -> None:
         settings = self.here.settings
@@ -89,7 +91,7 @@ class Monitored:
             assert process.alive(), process.log.read_text()
             return monitoring_answers(address)
 
-        wait_for(well)
+        wait_for(well, seconds=60)
 
     def kill(self, name: str) -> None:
         """As a crash would."""

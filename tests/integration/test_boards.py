@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from streams import credentials, topics
+from streams.check import load_sources
 from streams.settings import ROOT
 from tests.installation import Installation, Sink, now, wait_for
 from tests.monitored import Monitored, installation
@@ -75,30 +82,29 @@ def filled_in(board: dict[str, Any], query: str) -> str:
     return query
 
 
-def from_exporter(expr: str) -> bool:
-    return not any(
-        f"mutual_sla_{role}_" in expr
-        for role in ("gateway", "worker", "ledger_lag", "ledger_outcomes", "ledger_commit", "parked")
-    )
+#: Metrics of the roles between the vendor and the ledger; the others are the exporter's.
+ROLES = re.compile(r"mutual_sla_(gateway|worker|ledger_lag|ledger_outcomes|ledger_commit|parked)")
 
 
-def queries() -> list[Any]:
+def queries(*, of_roles: bool) -> list[Any]:
     return [
         pytest.param(board, panel, target, id=f"{name}: {panel['title']} {target['refId']}")
         for name, board in BOARDS.items()
         for panel in board["panels"]
         for target in panel["targets"]
-        if from_exporter(target["expr"])
+        if bool(ROLES.search(target["expr"])) == of_roles
     ]
 
 
-@pytest.mark.parametrize(("board", "panel", "target"), queries())
-def test_every_panel_has_data_of_its_shape(
-    stack: Monitored, board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any]
-) -> None:
-    found = wait_for(lambda: stack.query(filled_in(board, target["expr"])))
+def shape(board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any], stack: Monitored) -> None:
+    """Wait for data of a query and check that it is what its panel shows."""
+
+    def told() -> list[dict[str, Any]]:
+        """No series, or none that is a number yet (a quantile of nothing), is not data."""
+        return [s for s in stack.query(filled_in(board, target["expr"])) if s["value"][1] != "NaN"]
+
+    found = wait_for(told)
     values = [float(series["value"][1]) for series in found]
-    assert all(value == value for value in values), "not a number"
     assert LABELS.get(panel["title"], set()) <= set.intersection(*(set(series["metric"]) for series in found))
     unit = panel["fieldConfig"]["defaults"]["unit"]
     if unit == "percentunit" and target["refId"] != "B":
@@ -109,6 +115,56 @@ def test_every_panel_has_data_of_its_shape(
         assert all(-5 <= value < 86400 * 30 for value in values)
     if "side" in LABELS.get(panel["title"], set()):
         assert {series["metric"]["side"] for series in found} <= SIDES
+
+
+@pytest.mark.parametrize(("board", "panel", "target"), queries(of_roles=False))
+def test_every_panel_of_the_ledger_has_data_of_its_shape(
+    stack: Monitored, board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any]
+) -> None:
+    shape(board, panel, target, stack)
+
+
+@pytest.fixture(scope="module")
+def pipeline(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    """Gateway, workers and ledger writer on a real Kafka, scraped while something arrives."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with Sink() as sink:
+        here = installation(folder, sink, brokers=kafka, topic_prefix="boards.", app_id="boards", tick_seconds=1.0)
+        topics.verify(here.settings)
+        secrets = credentials.complete(load_sources(here.settings.deploy_dir), here.settings.state_dir, {})
+        with Monitored(here, folder) as stack:
+            stack.prometheus()
+            stack.role("ledger", port="ledger_metrics_port")
+            stack.role("worker", "normalise", port="normalise_metrics_port")
+            stack.role("worker", "track", port="track_metrics_port")
+            stack.role("gateway", secrets=secrets)
+            stop = threading.Event()
+            vendor = threading.Thread(target=_deliver, args=(here, secrets["GREENHOUSE_WEBHOOK_SECRET"].encode(), stop))
+            vendor.start()
+            yield stack
+            stop.set()
+            vendor.join()
+
+
+def _deliver(here: Installation, secret: bytes, stop: threading.Event) -> None:
+    """A vendor that sends something twice a second: unusable, but signed, and once in a while with a wrong signature."""
+    address = f"http://127.0.0.1:{here.settings.gateway_port}/webhooks/greenhouse"
+    number = 0
+    while not stop.wait(0.5):
+        number += 1
+        body = json.dumps({"action": "something_new", "payload": {"id": number}}).encode()
+        key = secret if number % 5 else b"wrong"
+        signature = f"sha256 {hmac.new(key, body, hashlib.sha256).hexdigest()}"
+        headers = {"Signature": signature, "Content-Type": "application/json"}
+        httpx.post(address, content=body, headers=headers, timeout=10, trust_env=False)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("board", "panel", "target"), queries(of_roles=True))
+def test_every_panel_of_the_pipeline_has_data_of_its_shape(
+    pipeline: Monitored, board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any]
+) -> None:
+    shape(board, panel, target, pipeline)
 
 
 def test_both_sides_stand_beside_each_other(stack: Monitored) -> None:
