@@ -81,3 +81,10 @@ def test_the_bootstrap_interval_is_the_same_each_time_and_inside_zero_to_one(ta:
     assert interval == index_interval(given_counts, POLICY, rounds=40)
     assert (interval is None) == (index(given_counts, POLICY) is None)
     assert interval is None or 0 <= interval[0] <= interval[1] <= 1
+
+
+def test_a_large_team_is_judged_as_a_small_one_is() -> None:
+    assert missed_beyond_chance(Counts(met=17_900, missed=2_100), 0.9)
+    assert not missed_beyond_chance(Counts(met=17_960, missed=2_040), 0.9), "within chance of 18,000"
+    assert not missed_beyond_chance(Counts(met=20_000), 1.0)
+    assert missed_beyond_chance(Counts(met=19_999, missed=1), 1.0)
