@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -38,7 +38,8 @@ STATES = {"MutualSLAOverdue": "overdue", "MutualSLADueSoon": "due_soon"}
 #: Goals go to the team's digest contact, everything else without an owner to the company's.
 TEAM_ALERTS = ("MutualSLAGoalMissed", "MutualSLAGoalMet")
 CHUNK = 500  #: ids in one query
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 30.0  #: between two looks for pages that have ended
+BACKFILL_SETTLES = timedelta(minutes=10)
 
 log = structlog.get_logger()
 ALERTS = metrics.PAGER_ALERTS.counter()
@@ -102,7 +103,7 @@ class Pager:
             ended = _rows(conn, sorted(open_pages - late.keys()))
             ball = holders(conn, [row["application_id"] for row in late.values() if row["application_id"]])
         told = self._ended(owner, state, open_pages - late.keys(), ended, now)
-        new = [row for key, row in late.items() if key not in open_pages]
+        new = [row for key, row in late.items() if key not in open_pages and _settled(row, now)]
         if alert is None or alert.status != "firing" or not new:
             return told
         words = self._words(now)
@@ -158,6 +159,11 @@ class Pager:
         )
         log.info("noticed", alertname=name, status=alert.status, channel=channel)
         return True
+
+
+def _settled(row: Row, now: datetime) -> bool:
+    """History comes in pieces: what is late in it is paged only if it still is a while after it was learned."""
+    return not row["backfill"] or now - row["learned_at"] >= BACKFILL_SETTLES
 
 
 def _late(conn: Connection, owner: str, state: str, now: datetime) -> list[Row]:

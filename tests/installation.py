@@ -39,10 +39,13 @@ WARN_HOURS = 36
 
 @dataclass
 class Sink:
-    """An HTTP server that takes whatever is posted; `fail` of the next requests to a path are answered 500."""
+    """An HTTP server that takes whatever is posted; so many of the next requests to a `failing` path are answered 500, all to a
+    `refusing` one 410."""
 
     received: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)  #: path, body, Idempotency-Key
     failing: dict[str, int] = field(default_factory=dict)
+    refusing: set[str] = field(default_factory=set)
+    asked: dict[str, int] = field(default_factory=dict)  #: requests by path, whatever came of them
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Sink:
@@ -54,9 +57,11 @@ class Sink:
                 with sink.lock:
                     left = sink.failing.get(self.path, 0)
                     sink.failing[self.path] = max(0, left - 1)
-                    if left == 0:
+                    sink.asked[self.path] = sink.asked.get(self.path, 0) + 1
+                    status = 410 if self.path in sink.refusing else 500 if left else 200
+                    if status == 200:
                         sink.received.append((self.path, body, self.headers.get("Idempotency-Key", "")))
-                self.send_response(500 if left else 200)
+                self.send_response(status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

@@ -188,6 +188,22 @@ def test_nothing_late_in_the_ledger_pages_nobody(here: Installation, sink: Sink,
     assert sink.received == []
 
 
+def test_backfilled_history_pages_only_if_it_is_still_late_after_a_while(here: Installation, sink: Sink, watch: Watch) -> None:
+    for application in ("a1", "a2"):
+        here.submitted(application, 0, NOW - timedelta(days=30))
+    here.facts = [f.model_copy(update={"backfill": True}) for f in here.facts]
+    here.judge(NOW)
+    pager = client(here, watch)
+    post(pager, alert("MutualSLAOverdue", owner="m0"))
+    assert sink.received == []
+    here.happened("application.rejected", "a1", 0, NOW - timedelta(days=29))  # the next piece of history
+    here.judge(NOW)
+    watch.at = NOW + timedelta(minutes=11)
+    post(pager, alert("MutualSLAOverdue", owner="m0"))
+    (page,) = sink.to("/m0")
+    assert [o["obligation_id"] for o in page["obligations"]] == ["review_candidate:greenhouse/r0:a2:1"]
+
+
 def test_a_flaky_contact_is_tried_again_and_a_dead_one_falls_back_to_the_company(
     here: Installation, sink: Sink, watch: Watch
 ) -> None:
