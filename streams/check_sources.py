@@ -7,7 +7,7 @@ from collections.abc import Callable
 from schemas.fact import DERIVED_KINDS
 from schemas.sources import Sources
 from streams.check_policy import CONDITIONS, KINDS, nearest, refuse_doubled
-from streams.connectors import CONNECTORS, MANUAL_KINDS, declared_kinds
+from streams.connectors import CONNECTORS, MANUAL_KINDS, ROUTED_KINDS, declared_kinds
 from streams.yaml_lines import Faults, Node
 
 #: Roles whose tokens may report facts by POST /facts.
@@ -77,7 +77,7 @@ def _shown(condition: Node) -> str:
 
 
 def _measurable(sources: Sources, stages: frozenset[str] | None) -> Callable[[Node], bool]:
-    told: frozenset[str] = frozenset().union(*declared_kinds(sources).values())
+    told = ROUTED_KINDS.union(*declared_kinds(sources).values())
     if any(token.role in REPORTING_ROLES for token in sources.tokens):
         told |= MANUAL_KINDS
 

@@ -62,15 +62,15 @@ def evaluate(
     another fact tells it; those that still have none are left out (`routed` shows which).
     """
     agreement = Agreement(policy, calendars, people)
-    known = merge(fact for fact in facts if known_at is None or fact.received_at <= known_at)
+    known = [fact for fact in facts if known_at is None or fact.received_at <= known_at]
     marks = from_watermarks(completeness, known_at)
     by_requisition: dict[str, list[Fact]] = {}
     for fact in routed(known):
         if fact.requisition_id is not None:
             by_requisition.setdefault(fact.requisition_id, []).append(fact)
     total = Evaluation()
-    for _, its_facts in sorted(by_requisition.items()):
-        own, of_applications = apart(its_facts)
+    for _, copies in sorted(by_requisition.items()):
+        own, of_applications = apart(merge(copies))
         digests = [d for them in of_applications.values() for f in them if (d := digest(f, policy)) is not None]
         total += evaluate_requisition(own, digests, agreement, marks, as_of)
         for _, them in sorted(of_applications.items()):
@@ -157,7 +157,7 @@ def apart(facts: Iterable[Fact]) -> tuple[list[Fact], dict[str, list[Fact]]]:
 
 def routed(facts: Iterable[Fact]) -> list[Fact]:
     """Facts with the requisition and application that the other facts tell; the stream does this in its link table."""
-    facts = list(facts)
+    facts = sorted(facts, key=lambda f: (f.occurred_at, f.fact_id))  # of several requisitions the last one named counts
     application_of: dict[str | None, str] = {
         f.interview_id: f.application_id for f in facts if f.interview_id and f.application_id
     }

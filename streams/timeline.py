@@ -48,8 +48,8 @@ class Event:
 def merge(facts: Iterable[Fact]) -> list[Fact]:
     """The set of facts in any pile of copies: one per `fact_id`, the same for every order and duplication.
 
-    Of copies that differ, the better origin of the time wins, then the smaller content hash; of equal copies the one we
-    learned first. A fact counts as backfilled only if every equal copy was.
+    Of copies that differ, the better origin of the time wins, then the earlier time, then the smaller content hash; of equal
+    copies the one we learned first. A fact counts as backfilled only if every equal copy was.
     """
     best: dict[str, Fact] = {}
     for fact in facts:
@@ -63,6 +63,8 @@ def _better(one: Fact, two: Fact) -> Fact:
         return one
     if one.occurred_at_source != two.occurred_at_source:
         return min(one, two, key=lambda f: ORIGIN_RANK[f.occurred_at_source])
+    if one.occurred_at != two.occurred_at:  # two deliveries of one happening: it was there when the first arrived
+        return min(one, two, key=lambda f: f.occurred_at)
     hashes = one.content_hash, two.content_hash
     if hashes[0] != hashes[1]:
         return one if hashes[0] < hashes[1] else two

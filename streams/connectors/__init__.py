@@ -81,6 +81,7 @@ MANUAL_KINDS: frozenset[str] = frozenset(
         "requisition.recruiter_assigned",
         "requisition.held",
         "requisition.resumed",
+        "requisition.reopened",
         "application.screened",
         "application.withdrawn",
         "candidate.informed",
@@ -93,6 +94,9 @@ MANUAL_KINDS: frozenset[str] = frozenset(
         "exception.approved",
     }
 )
+
+#: What the link table tells by itself when one application is seen in another requisition, whatever the source.
+ROUTED_KINDS: frozenset[str] = frozenset({"application.moved"})
 
 #: The account and system of facts that people report; it has no watermark, because a request is answered only once it is kept.
 MANUAL_ACCOUNT = "manual"
