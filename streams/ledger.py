@@ -165,7 +165,7 @@ def overdue_and_due_soon(conn: Connection, as_of: datetime) -> list[Load]:
             func.min(case((late, obligation.c.deadline))),
             func.min(case((soon, obligation.c.deadline))),
         )
-        .where(or_(late, soon))
+        .where(obligation.c.verdict.in_(("overdue", "open")), or_(late, soon))  # the first part is what the index is read by
         .group_by(*keys)
         .order_by(*keys)
     )
@@ -178,12 +178,13 @@ def late_obligations(conn: Connection, as_of: datetime, limit: int) -> tuple[lis
     columns = [column for column in obligation.c if column.name != "receipt"]
     query = (
         select(*columns)
-        .where(or_(late, soon))
+        .where(obligation.c.verdict.in_(("overdue", "open")), or_(late, soon))  # the first part is what the index is read by
         .order_by(case((late, 0), else_=1), obligation.c.deadline, obligation.c.obligation_id)
         .limit(limit)
     )
     rows = [dict(row) for row in conn.execute(query).mappings()]
-    total = conn.execute(select(func.count()).select_from(obligation).where(or_(late, soon))).scalar_one()
+    running = obligation.c.verdict.in_(("overdue", "open"))
+    total = conn.execute(select(func.count()).select_from(obligation).where(running, or_(late, soon))).scalar_one()
     return rows, int(total) - len(rows)
 
 

@@ -81,7 +81,7 @@ obligation = Table(
     *_said(),
     Column("revision_no", Integer, nullable=False),
     Index("obligation_by_deadline", "deadline", "team", "side", "commitment", "verdict"),
-    Index("obligation_by_verdict", "verdict", "owner", "deadline", "due_soon_at"),
+    Index("obligation_by_verdict", "verdict", "owner", "team", "side", "deadline", "due_soon_at"),
     Index("obligation_by_owner", "owner", "deadline"),
     Index("obligation_by_team", "team", "deadline"),
     Index("obligation_by_requisition", "requisition_id"),

@@ -62,7 +62,7 @@ def _obligation() -> None:
     op.create_index("obligation_by_owner", "obligation", ["owner", "deadline"])
     op.create_index("obligation_by_requisition", "obligation", ["requisition_id"])
     op.create_index("obligation_by_team", "obligation", ["team", "deadline"])
-    op.create_index("obligation_by_verdict", "obligation", ["verdict", "owner", "deadline", "due_soon_at"])
+    op.create_index("obligation_by_verdict", "obligation", ["verdict", "owner", "team", "side", "deadline", "due_soon_at"])
 
 
 def _revision() -> None:
