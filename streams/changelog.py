@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 
-from streams.errors import InvalidConfiguration, Unreachable
+from streams import topics
+from streams.errors import InvalidConfiguration
+from streams.settings import Settings
 
 #: Compacted, never deleted by age: Faust's recovery hangs on a changelog partition that was emptied by time.
 CONFIG = {
@@ -36,24 +37,14 @@ class Cluster:
     partitions: dict[str, int]
 
 
-def prepare(brokers: str, source: str, outputs: Iterable[str], changelog: str, same_count: Iterable[str] = ()) -> Cluster:
+def prepare(settings: Settings, source: str, outputs: Iterable[str], changelog: str, same_count: Iterable[str] = ()) -> Cluster:
     """Verify source and outputs, create or verify the changelog.
 
     `same_count`: outputs that must have the source's partition count, because their partition number is the source's.
     Raises InvalidConfiguration with all faults, Unreachable if the cluster does not answer.
     """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=brokers.split(","))
-    except (KafkaError, OSError) as error:
-        raise Unreachable(f"Kafka at {brokers} does not answer: {error}") from error
-    try:
+    with topics.admin(settings) as admin:
         return _prepare(admin, source, list(outputs), changelog, list(same_count))
-    except InvalidConfiguration:
-        raise
-    except KafkaError as error:
-        raise Unreachable(f"Kafka at {brokers}: {error}") from error
-    finally:
-        admin.close()
 
 
 def _prepare(admin: Any, source: str, outputs: list[str], changelog: str, same_count: list[str]) -> Cluster:
@@ -76,14 +67,15 @@ def _prepare(admin: Any, source: str, outputs: list[str], changelog: str, same_c
 
 
 def _describe(admin: Any, names: list[str]) -> dict[str, list[Any]]:
-    topics = admin.describe_topics(names)
-    return {t["name"]: t["partitions"] for t in topics if not t["error_code"] and t["partitions"]}
+    described = admin.describe_topics(names)
+    return {t["name"]: t["partitions"] for t in described if not t["error_code"] and t["partitions"]}
 
 
 def _create(admin: Any, changelog: str, partitions: int, replication: int) -> None:
+    config = {**CONFIG, "min.insync.replicas": "2"} if replication >= 3 else CONFIG
     try:
         admin.create_topics(
-            {changelog: {"num_partitions": partitions, "replication_factor": replication, "configs": CONFIG}},
+            {changelog: {"num_partitions": partitions, "replication_factor": replication, "configs": config}},
             wait_for_metadata=True,
         )
         log.info("changelog_created", topic=changelog, partitions=partitions, replication_factor=replication)

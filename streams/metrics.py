@@ -261,9 +261,6 @@ WORKER_POSITION = Metric(
     "gauge", "mutual_sla_worker_position_timestamp_seconds", "Time of the newest record folded in.", ("app", "partition")
 )
 WORKER_REJECTED = Metric("counter", "mutual_sla_worker_rejected_total", "Records sent to ats.rejected.", ("app", "reason"))
-WORKER_RECOVERED = Metric(
-    "counter", "mutual_sla_worker_recovered_records_total", "Changelog records read while recovering state.", ("app",)
-)
 PARKED_FACTS = Metric("gauge", "mutual_sla_parked_facts", "Facts that wait for the link to their requisition.", ("app",))
 NORMALISED_FACTS = Metric("counter", "mutual_sla_normalised_facts_total", "Facts published.", ("account", "kind"))
 UNMAPPED_STAGES = Metric(

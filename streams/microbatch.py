@@ -140,7 +140,7 @@ def build(
     pinned.verify()
     name = f"{settings.app_id}-{role}"
     topics = [source, *outputs]
-    cluster = changelog.prepare(settings.brokers, source, outputs, f"{name}-state-changelog", same_count)
+    cluster = changelog.prepare(settings, source, outputs, f"{name}-state-changelog", same_count)
     # A data directory per worker, because RocksDB locks it, and per cluster, because offsets of another cluster's changelog
     # in it make recovery fail or hang.
     datadir = settings.state_dir / "workers" / f"{name}-{settings.worker_id}" / cluster.cluster_id
