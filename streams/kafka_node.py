@@ -94,8 +94,9 @@ class KafkaNode:
         if self._wanted and not ports.is_free(self._wanted):
             raise Unreachable(f"port {self._wanted} is taken; give another one to --port, or none")
         for attempt in range(3):
-            self._launch()
+            self.launch()
             if self._wait_until_it_answers():
+                self._wanted = self.port  # clients know it now: a later launch keeps it
                 return self
             if self._wanted or attempt == 2 or "Address already in use" not in self._log_tail():
                 break
@@ -119,7 +120,8 @@ class KafkaNode:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _launch(self) -> None:
+    def launch(self) -> Process:
+        """Start the JVM and return at once; `start` also waits. On its earlier data and port, if it ran before."""
         config, data, logs = self.directory / "server.properties", self.directory / "data", self.directory / "logs"
         for folder in (data, logs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,7 @@ class KafkaNode:
             self._format(java, config)
         self.log_path.unlink(missing_ok=True)  # so that a fault found in it is of this start
         self.process = Process.spawn("kafka", [*java, "kafka.Kafka", str(config)], log=logs / "kafka.out")
+        return self.process
 
     def _java(self) -> list[str]:
         java = shutil.which("java")

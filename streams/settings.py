@@ -44,6 +44,7 @@ class Settings:
     lease_seconds: float = 5.0  #: a worker frozen longer than this must not write any more
     raw_retention_days: int = 0  #: how long ats.raw is kept; 0: as schemas/topics.yaml says
     replication_factor: int = 0  #: of topics that are created; 0: three, or as many as there are brokers
+    kafka_heap: str = "512m"  #: of the embedded Kafka node, as java's -Xmx takes it
     log_level: str = "info"
 
     @property
