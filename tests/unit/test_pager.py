@@ -189,8 +189,8 @@ def test_nothing_late_in_the_ledger_pages_nobody(here: Installation, sink: Sink,
 
 
 def test_backfilled_history_pages_only_if_it_is_still_late_after_a_while(here: Installation, sink: Sink, watch: Watch) -> None:
-    for application in ("a1", "a2"):
-        here.submitted(application, 0, NOW - timedelta(days=30))
+    for name in ("a1", "a2"):
+        here.submitted(name, 0, NOW - timedelta(days=30))
     here.facts = [f.model_copy(update={"backfill": True}) for f in here.facts]
     here.judge(NOW)
     pager = client(here, watch)
