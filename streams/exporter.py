@@ -203,6 +203,7 @@ def _owners(shot: Snapshot, known: list[Desk]) -> Iterator[Family]:
                 row["team"],
                 row["owner"],
                 "overdue" if row["verdict"] == "overdue" else "due_soon",
+                shot.ball.get(row["application_id"] or "", row["side"]),
             ),
             _seconds(row["deadline"]),
         )

@@ -174,8 +174,8 @@ OWNER_OLDEST_DUE = Metric(
 LATE_OBLIGATION = Metric(
     "gauge",
     "mutual_sla_late_obligation_due_timestamp_seconds",
-    "Deadline of single obligations that are due_soon or overdue, for boards: the oldest ones only.",
-    ("obligation", "commitment", "side", "team", "owner", "state"),
+    "Deadline of single obligations that are due_soon or overdue, for boards: the oldest ones only; holder has the ball now.",
+    ("obligation", "commitment", "side", "team", "owner", "state", "holder"),
 )
 LATE_LEFT_OUT = Metric(
     "gauge",
@@ -277,7 +277,9 @@ LEDGER_OUTCOMES = Metric(
     "counter", "mutual_sla_ledger_outcomes_total", "Outcomes read, by result: applied, unchanged, stale or rejected.", ("result",)
 )
 LEDGER_COMMIT_SECONDS = Metric("histogram", "mutual_sla_ledger_commit_seconds", "One transaction of rows and offsets.")
-LEDGER_LAST_COMMIT = Metric("gauge", "mutual_sla_ledger_last_commit_timestamp_seconds", "When rows were last written, by our clock.")
+LEDGER_LAST_COMMIT = Metric(
+    "gauge", "mutual_sla_ledger_last_commit_timestamp_seconds", "When rows were last written, by our clock."
+)
 LEDGER_LAG = Metric("gauge", "mutual_sla_ledger_lag_records", "Records not yet in the ledger.", ("topic", "partition"))
 
 # -- pager --------------------------------------------------------------------------------------------------------------

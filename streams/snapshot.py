@@ -50,6 +50,7 @@ class Snapshot:
     due: Mapping[tuple[Desk, str], Due]  #: by desk and state
     late: Sequence[Mapping[str, Any]]  #: the oldest late ones, one by one
     late_left_out: int
+    ball: Mapping[str, str]  #: application of a late one -> who holds the ball now
     ticks: Mapping[int, datetime | None]
     watermarks: Mapping[tuple[str, str], datetime]
     newest_facts: Mapping[str, datetime]
@@ -70,6 +71,7 @@ def read(engine: Engine, policy: Policy, now: datetime) -> Snapshot:
             due=_due(conn, now),
             late=late,
             late_left_out=left_out,
+            ball=holders(conn, [row["application_id"] for row in late if row["application_id"]]),
             ticks=ledger.ticks(conn),
             watermarks=ledger.watermarks(conn),
             newest_facts=ledger.newest_facts(conn),

@@ -29,7 +29,7 @@ LABELS = {
     "Overdue now": {"side"},
     "Waiting longest": {"side"},
     "Due soon": {"side"},
-    "What is late now, and who holds the ball": {"owner", "side", "team", "commitment", "obligation", "state"},
+    "What is late now, and who holds the ball": {"owner", "side", "team", "commitment", "obligation", "state", "holder"},
     "Every promise, with n and its interval": {"side", "commitment", "team"},
     "Partnership index by team": {"team"},
     "Trend of both sides": {"side"},

@@ -89,6 +89,8 @@ def test_the_figures_are_the_ledgers(tmp_path: Path, sink: Sink) -> None:
     assert s.value("owner_oldest_due_timestamp_seconds", state="overdue", **desk) == pytest.approx(
         (at - timedelta(days=18)).timestamp()
     )
+    late = {"obligation": "review_candidate:greenhouse/r0:a9:1", "holder": "hiring_manager", "owner": "m0", "state": "overdue"}
+    assert s.value("late_obligation_due_timestamp_seconds", **late) == pytest.approx((at - timedelta(days=18)).timestamp())
     assert s.value("turnaround_business_seconds_count", commitment="review_candidate") == 9
     assert s.value("last_tick_timestamp_seconds", partition="0") == pytest.approx(at.timestamp())
     assert s.value("commitment_objective_ratio", commitment="decide") == 0.9
