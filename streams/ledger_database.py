@@ -17,14 +17,19 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from streams.errors import Unreachable
+from streams.errors import InvalidConfiguration, Unreachable
 
 BUSY_SECONDS = 10  #: how long SQLite waits for another process's transaction
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def connect(url: str) -> Engine:
-    """The engine for a ledger URL; creates a SQLite file's folder. Raises Unreachable where the URL is not usable."""
+    """The engine for a ledger URL; creates a SQLite file's folder. Raises InvalidConfiguration for a URL of another kind."""
+    if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        # not the URL itself: it may hold a password
+        raise InvalidConfiguration(
+            ["MUTUAL_SLA_LEDGER_URL is neither sqlite:///FILE nor postgresql+psycopg://USER@HOST/DATABASE"]
+        )
     if url.startswith("sqlite:///") and not url.endswith(":memory:"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     if url.startswith("postgresql://"):

@@ -94,9 +94,10 @@ class Writer:
         with ExitStack() as stack:
             if not stack.enter_context(only_writer(self.engine, stop)):
                 return
+            ids = topic_ids(self.settings, (self.outcomes_topic, self.rejected_topic))
             consumer = self._consumer()
             stack.callback(consumer.close)
-            self._start(consumer)
+            self._start(consumer, ids)
             log.info("ledger_writer_started", partitions=len(self.positions))
             while not stop.is_set():
                 self._turn(consumer, stop)
@@ -185,9 +186,8 @@ class Writer:
         except (KafkaError, OSError) as error:
             raise Unreachable(f"no Kafka broker answers at {self.settings.brokers}: {error}") from error
 
-    def _start(self, consumer: Any) -> None:
+    def _start(self, consumer: Any, ids: Mapping[str, tuple[str, int]]) -> None:
         """Assign every partition of both topics by hand and go to the stored positions; new partitions from their beginning."""
-        ids = topic_ids(self.settings, (self.outcomes_topic, self.rejected_topic))
         partitions = [TopicPartition(name, number) for name, (_, count) in ids.items() for number in range(count)]
         consumer.assign(partitions)
         try:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from schemas.outcome import ApplicationState, Holding, Obligation, Outcome, Progress, Receipt, Side, Verdict
 from schemas.raw import Rejected, Retried
 from streams import ledger, ledger_batch, migrations
+from streams.errors import InvalidConfiguration, Unreachable
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
 from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, revision
@@ -322,3 +323,15 @@ def test_a_time_without_a_zone_is_refused(engine: Engine) -> None:
         conn.execute(select(revision.c.obligation_id).where(revision.c.learned_at < datetime(2026, 1, 1)))  # noqa: DTZ001
     with engine.connect() as conn:
         assert conn.execute(select(func.count()).select_from(consumer_position)).scalar_one() == 5
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://user:secret@host/ledger", "sqlite://"])
+def test_a_url_of_another_kind_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="MUTUAL_SLA_LEDGER_URL") as refused:
+        ledger.connect(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_is_away_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match="does not answer"):
+        ledger.open_ledger("postgresql://nobody@127.0.0.1:1/none")
