@@ -138,6 +138,7 @@ def pipeline(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
             stack.role("worker", "normalise", port="normalise_metrics_port")
             stack.role("worker", "track", port="track_metrics_port")
             stack.role("gateway", secrets=secrets)
+            stack.role("exporter")
             stop = threading.Event()
             vendor = threading.Thread(target=_deliver, args=(here, secrets["GREENHOUSE_WEBHOOK_SECRET"].encode(), stop))
             vendor.start()
@@ -165,6 +166,17 @@ def test_every_panel_of_the_pipeline_has_data_of_its_shape(
     pipeline: Monitored, board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any]
 ) -> None:
     shape(board, panel, target, pipeline)
+
+
+@pytest.mark.kafka
+def test_ticks_and_dead_letters_of_the_pipeline_reach_prometheus(pipeline: Monitored) -> None:
+    partitions = topics.partition_count(pipeline.here.settings, "ats.facts")
+    wait_for(lambda: len(pipeline.query("mutual_sla_last_tick_timestamp_seconds")) == partitions)
+    age = "max(mutual_sla_clock_timestamp_seconds) - min(mutual_sla_last_tick_timestamp_seconds)"
+    wait_for(lambda: float(pipeline.query(age)[0]["value"][1]) < 15)
+    letters = wait_for(lambda: pipeline.query('mutual_sla_dead_letters{state="pending"} > 0'))
+    assert {series["metric"]["reason"] for series in letters} == {"unknown_action"}
+    assert not pipeline.query('ALERTS{alertname=~".*StandsStill|.*ExporterStale|.*ExporterDown",alertstate="firing"}')
 
 
 def test_both_sides_stand_beside_each_other(stack: Monitored) -> None:
