@@ -165,19 +165,20 @@ def pager() -> None:
 def digest(
     as_of: Annotated[str | None, typer.Option(help="week ending here; default: now")] = None,
     send: Annotated[bool, typer.Option("--send", help="to the teams' contacts instead of the terminal")] = False,
+    state_dir: StateDir = None,
 ) -> None:
     """The weekly digest of each team: where a goal was missed, where it was met."""
     from streams import digest as job
 
-    job.run(_settings(), _instant(as_of) if as_of else clock.from_environment().now(), send=send)
+    job.run(_settings(state_dir=state_dir), _instant(as_of) if as_of else clock.from_environment().now(), send=send)
 
 
 @app.command()
-def topics(brokers: Brokers = None) -> None:
+def topics(state_dir: StateDir = None, brokers: Brokers = None) -> None:
     """Create missing topics and verify all; refuses a partition-count mismatch."""
     from streams import topics as job
 
-    job.ensure(_settings(brokers=brokers))
+    job.ensure(_settings(state_dir=state_dir, brokers=brokers))
 
 
 # -- without Kafka ---------------------------------------------------------------------------------------------------
@@ -234,22 +235,23 @@ def explain(obligation: str, state_dir: StateDir = None, as_json: AsJson = False
 
 
 @rejected_app.command("list")
-def rejected_list(brokers: Brokers = None, as_json: AsJson = False) -> None:
+def rejected_list(state_dir: StateDir = None, brokers: Brokers = None, as_json: AsJson = False) -> None:
     """What could not be used, where it is, and why."""
     from streams import rejected
 
-    rejected.list_all(_settings(brokers=brokers), as_json=as_json)
+    rejected.list_all(_settings(state_dir=state_dir, brokers=brokers), as_json=as_json)
 
 
 @rejected_app.command("retry")
 def rejected_retry(
     pointers: Annotated[list[str] | None, typer.Argument(help="topic:partition:offset; default: all")] = None,
+    state_dir: StateDir = None,
     brokers: Brokers = None,
 ) -> None:
     """Put dead letters back into ats.raw, after the connector or the mapping was mended."""
     from streams import rejected
 
-    rejected.retry(_settings(brokers=brokers), pointers or None, clock.from_environment())
+    rejected.retry(_settings(state_dir=state_dir, brokers=brokers), pointers or None, clock.from_environment())
 
 
 @app.command()
@@ -259,31 +261,33 @@ def close(
     accept_unverified: Annotated[
         bool, typer.Option("--accept-unverified", help="close although a source was silent; those obligations count for nobody")
     ] = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Close a month: CSV, Parquet, XLSX and manifest. A second, different close is refused."""
     from streams import close as job
 
-    job.run(_settings(), period, out, clock.from_environment().now(), accept_unverified=accept_unverified)
+    job.run(_settings(state_dir=state_dir), period, out, clock.from_environment().now(), accept_unverified=accept_unverified)
 
 
 @app.command()
-def report(period: Annotated[str, typer.Argument(help="YYYY-MM")], as_json: AsJson = False) -> None:
+def report(period: Annotated[str, typer.Argument(help="YYYY-MM")], state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Read a closed statement back, with the adjustments learned since."""
     from streams import close as job
 
-    job.report(_settings(), period, as_json=as_json)
+    job.report(_settings(state_dir=state_dir), period, as_json=as_json)
 
 
 @app.command("as-of")
 def as_of(
     day: Annotated[str, typer.Argument(help="what the figures were as known at this day or instant")],
     period: Annotated[str | None, typer.Option(help="YYYY-MM; default: the month of the day")] = None,
+    state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """What a month looked like on any earlier day."""
     from streams import close as job
 
-    job.as_of(_settings(), _instant(day), period, as_json=as_json)
+    job.as_of(_settings(state_dir=state_dir), _instant(day), period, as_json=as_json)
 
 
 def main() -> None:
