@@ -65,7 +65,7 @@ def run(settings: Settings, as_of: datetime, send: bool) -> None:
     for team, facts in found.items():
         text = compose(agreement, team, facts, as_of)
         if not send:
-            Console().print(text + "\n", markup=False, highlight=False)
+            Console().print(text + "\n", markup=False, highlight=False, soft_wrap=True)
             continue
         known = agreement.people.teams.get(team)
         contacts = [known.digest] if known else []

@@ -145,7 +145,7 @@ def _message(subject: str, lines: Sequence[str], about: tuple[str, str, str], ro
     ]
     return Message(
         subject=subject,
-        text="\n".join(lines),
+        text="\n\n".join(lines),
         key=hashlib.sha256(told.encode()).hexdigest()[:32],
         sent_at=now,
         data={"kind": kind, "owner": owner, "state": state, "obligations": obligations},
