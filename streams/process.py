@@ -70,15 +70,23 @@ class Process:
         self.identity = Identity.of(popen.pid) or Identity(popen.pid, 0)
 
     @classmethod
-    def spawn(cls, name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Process:
+    def spawn(
+        cls,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        orphaned: signal.Signals = signal.SIGTERM,
+    ) -> Process:
         """Start `command` in a session of its own, output to `log` (an earlier log is kept as .1, .2, ...).
 
-        It gets SIGTERM when the thread that started it ends, however that ends (setpriv of util-linux, where installed).
+        It gets the signal `orphaned` when the thread that started it ends, however that ends (setpriv of util-linux, if there).
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         rotate(log)
         setpriv = shutil.which("setpriv")
-        guarded = [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else list(command)
+        guarded = [setpriv, "--pdeathsig", orphaned.name, "--", *command] if setpriv else list(command)
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 guarded,

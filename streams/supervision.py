@@ -220,7 +220,8 @@ class Supervisor:
 def _launcher(role: Role, secrets: Mapping[str, str]) -> Callable[[], Process]:
     # Prometheus and Alertmanager have no use for our secrets.
     environment = {**os.environ, **role.environment, **(secrets if role.environment else {})}
-    return lambda: Process.spawn(role.name, role.command, log=role.log, environment=environment)
+    # Should the supervisor be killed, Kafka goes too: a role that first wanted to finish its work would wait for it in vain.
+    return lambda: Process.spawn(role.name, role.command, log=role.log, environment=environment, orphaned=signal.SIGKILL)
 
 
 def did_not_start(one: Supervised) -> MutualSLAError:
