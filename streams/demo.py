@@ -25,7 +25,8 @@ from streams.access import resolve
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.clock import FileClock, SystemClock
-from streams.demo_traffic import Door
+from streams.demo_pace import Pace
+from streams.demo_traffic import Door, Sender
 from streams.errors import InvalidConfiguration
 from streams.paged import pages
 from streams.period import Period
@@ -39,6 +40,7 @@ from streams.supervisor import Running
 MARKER = ".mutual-sla-demo"
 PAGE_SECONDS = 30.0  #: how long the pager is waited for
 QUIET_SECONDS = 6.0  #: no further page for so long: that was all
+PIPED_WIDTH = 130
 POLL_SECONDS = 60.0  #: between polls while the demo stays up
 REPORTERS = ("talent_acquisition", "hiring_manager")
 
@@ -66,7 +68,7 @@ def run(settings: Settings, *, seed: int, exit_after: bool, scale: Scale | None 
 
     Raises InvalidConfiguration if the state directory holds something that no demo made, and as `supervisor.start` does.
     """
-    console, phases = Console(), Phases()
+    console, phases = _console(), Phases()
     settings = replace(settings, state_dir=settings.state_dir.resolve() / "demo", ledger_url="", topic_prefix="")
     agreement, sources = load_agreement(settings.deploy_dir), load_sources(settings.deploy_dir)
     now = SystemClock().now()
@@ -105,7 +107,7 @@ def _live(
     """Months in seconds, then the present: feed, drain, close, pages, summary."""
     settings = running.settings
     with phases.phase("feed"):
-        _feed(console, door, deliveries, clock)
+        _feed(console, settings, door, deliveries, clock)
     with phases.phase("drain"):
         clock.release()
         demo_drain.wait(settings, history.end)
@@ -131,15 +133,15 @@ def _live(
     return figures
 
 
-def _feed(console: Console, door: Door, deliveries: list[Delivery], clock: FileClock) -> None:
+def _feed(console: Console, settings: Settings, door: Door, deliveries: list[Delivery], clock: FileClock) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console) as progress, Pace(settings, clock.now()) as pace:
         task = progress.add_task("feeding", total=len(deliveries))
 
         def sent(at: datetime) -> None:
             progress.update(task, advance=1, description=f"it is {at:%Y-%m-%d %H:%M}")
 
-        asyncio.run(demo_traffic.send(deliveries, door, clock, sent))
+        asyncio.run(Sender(door, clock, pace).send(deliveries, sent))
 
 
 def _await_pages(settings: Settings) -> None:
@@ -204,6 +206,12 @@ def _door(running: Running, sources: Sources) -> Door:
 
 def _secret(reference: SecretRef, secrets: Mapping[str, str], base: Path) -> bytes:
     return secrets[reference.env].encode() if reference.env else resolve(reference, base)
+
+
+def _console() -> Console:
+    """The terminal; where there is none, lines wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
 def _wipe(directory: Path) -> None:

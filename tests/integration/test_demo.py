@@ -11,13 +11,14 @@ import pytest
 from schemas.fact import Fact, Watermark
 from schemas.outcome import Obligation
 from schemas.raw import RawHeaders
-from streams import demo, ledger, run_state
+from streams import demo, ledger, ports, run_state
 from streams.adherence import Counts
 from streams.check import load_agreement, load_sources
 from streams.connectors import CONNECTORS
 from streams.errors import InvalidConfiguration
 from streams.obligations import evaluate
 from streams.reported import read as read_reported
+from streams.roles import PORTS
 from streams.settings import Settings
 from streams.simulated_company import Scale
 from streams.simulated_feed import Delivery
@@ -73,7 +74,7 @@ def test_a_small_demo_says_what_the_pure_core_says(tmp_path: Path, monkeypatch: 
         return told[0]
 
     monkeypatch.setattr(demo, "feed", listen)
-    settings = Settings(state_dir=tmp_path)
+    settings = Settings(state_dir=tmp_path, **{name: ports.free() for name in PORTS})  # others may be starting up, too
     figures = demo.run(settings, seed=SEED, exit_after=True, scale=SMALL)
 
     engine = ledger.connect(f"sqlite:///{tmp_path / 'demo' / 'ledger.db'}")
