@@ -36,6 +36,7 @@ class Running:
 
     settings: Settings  #: with the actual brokers and ports
     secrets: Mapping[str, str] = field(repr=False)  #: every variable that sources.yaml names
+    child: subprocess.Popen[bytes] = field(repr=False)  #: the supervisor, ours to wait for if it ends before we do
 
     def state(self) -> RunState:
         """The run as it is now. Raises Unreachable if it has ended."""
@@ -46,6 +47,7 @@ class Running:
 
     def stop(self) -> None:
         stop(self.settings)
+        self.child.wait()
 
     def __enter__(self) -> Running:
         return self
@@ -99,7 +101,7 @@ def start(
         child.terminate()
         child.wait()
         raise
-    return _running(settings, state)
+    return _running(settings, state, child)
 
 
 def stop(settings: Settings) -> list[str]:
@@ -186,11 +188,13 @@ def _failure(exit_code: int, words: str) -> MutualSLAError:
     return Unreachable(words or f"the supervisor ended with exit code {exit_code}")
 
 
-def _running(settings: Settings, state: RunState) -> Running:
+def _running(settings: Settings, state: RunState, child: subprocess.Popen[bytes]) -> Running:
     sources = check.load_sources(settings.deploy_dir)
     embedded = any(role.name == "kafka" for role in state.roles)
     secrets = credentials.complete(sources, settings.state_dir, os.environ) if embedded else dict(os.environ)
-    return Running(_running_settings(settings, state), {name: secrets.get(name, "") for name in credentials.names(sources)})
+    return Running(
+        _running_settings(settings, state), {name: secrets.get(name, "") for name in credentials.names(sources)}, child
+    )
 
 
 def _running_settings(settings: Settings, state: RunState) -> Settings:
