@@ -145,12 +145,21 @@ def _feed(console: Console, settings: Settings, door: Door, deliveries: list[Del
 
 
 def _await_pages(settings: Settings) -> None:
-    """Wait until nothing was paged for a while; where Prometheus or Alertmanager is not installed, nobody is."""
+    """Wait until everything that is late was paged, or nothing more was for a while; half a minute at most.
+
+    Where Prometheus or Alertmanager is not installed, nobody is paged.
+    """
     if not (shutil.which("prometheus") and (shutil.which("prometheus-alertmanager") or shutil.which("alertmanager"))):
         return
+    engine = ledger.connect(settings.ledger)
+    try:
+        with ledger.snapshot(engine) as conn:
+            late = sum(load.overdue + load.due_soon for load in ledger.overdue_and_due_soon(conn, SystemClock().now()))
+    finally:
+        engine.dispose()
     end = monotonic() + PAGE_SECONDS
     number, since = 0, monotonic()
-    while monotonic() < end:
+    while number < late and monotonic() < end:
         count = len(list(pages(settings)))
         if count != number:
             number, since = count, monotonic()

@@ -1,9 +1,10 @@
-"""The demo end to end, small: two weeks and three requisitions through real Kafka and HTTP, its figures against the pure core."""
+"""The demo end to end, small: eight weeks, three requisitions, real Kafka and HTTP; its figures against the pure core."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -25,7 +26,7 @@ from streams.simulated_feed import Delivery
 from streams.stages import load
 
 SEED = 11
-SMALL = Scale(requisitions=3, applications=60, weeks=2)
+SMALL = Scale(requisitions=3, applications=90, weeks=8)
 CONNECTOR = CONNECTORS["greenhouse"]
 
 
@@ -91,8 +92,11 @@ def test_a_small_demo_says_what_the_pure_core_says(tmp_path: Path, monkeypatch: 
     pure = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, [complete], learned).obligations
 
     assert len(pure) > 20
-    assert {row["obligation_id"]: row["verdict"] for row in rows} == verdicts(pure)
-    assert figures.verdicts == counts(pure)
+    # What was told and taken back, because its facts came late, stays in the ledger; the core has never heard of it.
+    standing = [row for row in rows if row["reason"] != "no longer applies"]
+    assert {row["obligation_id"]: row["verdict"] for row in standing} == verdicts(pure)
+    assert len(rows) - len(standing) < 0.05 * len(rows)
+    assert figures.verdicts == counts(rows)
     assert figures.dead_letters == {"unknown_action": 2, "not_json": 1, "not_utf8": 1, "missing_field": 1}
     assert run_state.read(tmp_path / "demo") is None, "everything has stopped"
 
@@ -101,10 +105,10 @@ def verdicts(obligations: tuple[Obligation, ...]) -> dict[str, str]:
     return {obligation.obligation_id: str(obligation.verdict) for obligation in obligations}
 
 
-def counts(obligations: tuple[Obligation, ...]) -> dict[str, Counts]:
+def counts(rows: list[dict[str, Any]]) -> dict[str, Counts]:
     found: dict[str, Counter[str]] = {}
-    for obligation in obligations:
-        found.setdefault(obligation.commitment, Counter())[str(obligation.verdict)] += 1
+    for row in rows:
+        found.setdefault(row["commitment"], Counter())[row["verdict"]] += 1
     return {commitment: Counts(**numbers) for commitment, numbers in found.items()}
 
 
