@@ -36,7 +36,9 @@ class Running:
 
     settings: Settings  #: with the actual brokers and ports
     secrets: Mapping[str, str] = field(repr=False)  #: every variable that sources.yaml names
-    child: subprocess.Popen[bytes] = field(repr=False)  #: the supervisor, ours to wait for if it ends before we do
+    child: subprocess.Popen[bytes] | None = field(
+        default=None, repr=False
+    )  #: the supervisor, ours to wait for if it ends before we do
 
     def state(self) -> RunState:
         """The run as it is now. Raises Unreachable if it has ended."""
@@ -47,7 +49,8 @@ class Running:
 
     def stop(self) -> None:
         stop(self.settings)
-        self.child.wait()
+        if self.child is not None:
+            self.child.wait()
 
     def __enter__(self) -> Running:
         return self
