@@ -17,6 +17,7 @@ import yaml
 from schemas.calendar import CalendarFile
 from schemas.directory import Directory
 from schemas.fact import DERIVED_KINDS, FACT_KINDS, Fact, Origin, Watermark, fact_id
+from schemas.outcome import Obligation
 from schemas.policy import Policy
 from streams.agreement import Agreement
 from streams.calendars import Calendars
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 ACCOUNT = "acme"
 REQUISITION = "acme/r1"
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+TIMES = ("deadline", "started_at", "ended_at", "due_soon_at")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,27 @@ def stories() -> list[Story]:
     found = [_story(path) for path in sorted((HERE / "scenarios").glob("*.yaml"))]
     assert found, "no story was found"
     return found
+
+
+def compare(story: Story, expectation: Expectation, found: dict[str, Obligation]) -> None:
+    """The named fields of one obligation, times in the story's own notation."""
+    obligation = found.get(expectation.obligation)
+    if expectation.fields == "absent":
+        assert obligation is None, f"{expectation.obligation} is there at {expectation.as_of}: {obligation}"
+        return
+    assert obligation is not None, f"{expectation.obligation} is missing; there are {sorted(found)}"
+    for name, wanted in expectation.fields.items():
+        assert _value(obligation, name) == _wanted(story, name, wanted), f"{name} of {expectation.obligation}: {obligation}"
+
+
+def _value(obligation: Obligation, name: str) -> Any:
+    if name == "business_hours":
+        return round(obligation.business_us / 3_600_000_000, 6)
+    return getattr(obligation, name)
+
+
+def _wanted(story: Story, name: str, wanted: Any) -> Any:
+    return story.at(wanted) if name in TIMES and wanted is not None else wanted
 
 
 def _story(path: Path) -> Story:

@@ -7,32 +7,8 @@ from typing import Any
 
 import pytest
 
-from schemas.outcome import Obligation
 from streams.obligations import evaluate
-from tests.stories import Expectation, Story, agreement, stories
-
-TIMES = ("deadline", "started_at", "ended_at", "due_soon_at")
-
-
-def compare(story: Story, expectation: Expectation, found: dict[str, Obligation]) -> None:
-    """The named fields of one obligation, times in the story's own notation."""
-    obligation = found.get(expectation.obligation)
-    if expectation.fields == "absent":
-        assert obligation is None, f"{expectation.obligation} is there at {expectation.as_of}: {obligation}"
-        return
-    assert obligation is not None, f"{expectation.obligation} is missing; there are {sorted(found)}"
-    for name, wanted in expectation.fields.items():
-        assert _value(obligation, name) == _wanted(story, name, wanted), f"{name} of {expectation.obligation}: {obligation}"
-
-
-def _value(obligation: Obligation, name: str) -> Any:
-    if name == "business_hours":
-        return round(obligation.business_us / 3_600_000_000, 6)
-    return getattr(obligation, name)
-
-
-def _wanted(story: Story, name: str, wanted: Any) -> Any:
-    return story.at(wanted) if name in TIMES and wanted is not None else wanted
+from tests.stories import Expectation, Story, agreement, compare, stories
 
 
 def cases() -> list[Any]:
