@@ -72,6 +72,10 @@ FACT_KINDS: dict[str, str] = {
     "offer.accepted": "the candidate accepted",
     "offer.declined": "the candidate declined",
     "offer.deleted": "the offer was deleted",
+    "onboarding.start_set": "the first day at work was agreed (attribute starts_on)",
+    "onboarding.planned": "the manager's onboarding plan is there",
+    "onboarding.started": "the new colleague's first day",
+    "onboarding.reviewed": "manager and new colleague held the review after the first months",
     "request.declined": "TA declined a request (attributes reason_code, request)",
     "exception.requested": "somebody asked for an exception (attributes exception_id, commitment, from, until, reason_code)",
     "exception.approved": "another person approved it (attribute exception_id)",
@@ -79,6 +83,7 @@ FACT_KINDS: dict[str, str] = {
 
 #: Moments the core derives from facts, usable in a policy like kinds; each with the kinds it is derived from.
 DERIVED_KINDS: dict[str, tuple[str, ...]] = {
+    "recruiter.named": ("requisition.opened", "requisition.updated"),  # the first fact that names a recruiter
     "interview.booked": ("interview.scheduled",),  # first seen, or moved to another time (attribute moved)
     "interview.ended": ("interview.scheduled",),
     "feedback.completed": ("interview.scheduled", "scorecard.submitted"),

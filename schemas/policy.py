@@ -17,31 +17,55 @@ class Condition(Agreed):
     """Matches a fact (or derived moment) by kind, and by attributes where given: a value, or any of a list of values."""
 
     kind: str
-    where: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    where: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)  #: see docs/policy.md for the attributes
     delay: Target | None = None  #: for start only: the clock starts this much after the fact
 
 
 class Target(Agreed):
-    """How long: exactly one of the four units.
+    """How long: exactly one of the five.
 
     `business_hours` counts time inside the debtor's windows; `business_days` is due at the same local time n working days
-    later; `calendar_days` the same on all days; `elapsed_hours` is wall-clock.
+    later; `calendar_days` the same on all days; `elapsed_hours` is wall-clock; `until` names an attribute of the starting
+    fact that holds the instant or day it is due (a day: its first instant in the debtor's zone).
     """
 
     business_hours: float | None = Field(default=None, gt=0)
     business_days: int | None = Field(default=None, gt=0)
     calendar_days: int | None = Field(default=None, gt=0)
     elapsed_hours: float | None = Field(default=None, gt=0)
+    until: str | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Target:
         if len(self.model_fields_set & set(type(self).model_fields)) != 1:
-            raise ValueError("a target has exactly one of business_hours, business_days, calendar_days, elapsed_hours")
+            raise ValueError("a target has exactly one of business_hours, business_days, calendar_days, elapsed_hours, until")
         return self
 
     def __str__(self) -> str:
         unit = next(iter(self.model_fields_set))
-        return f"{unit}: {getattr(self, unit):g}"
+        value = getattr(self, unit)
+        return f"{unit}: {value}" if isinstance(value, str) else f"{unit}: {value:g}"
+
+
+Wanted = dict[str, Scalar | tuple[Scalar, ...]]  #: attribute -> the value, or any of the values, it must have
+
+
+class TargetRule(Agreed):
+    """A target for requisitions with certain attributes (priority, level, location, …) or of a `team`."""
+
+    when: Wanted = Field(min_length=1)
+    target: Target
+
+
+class Quality(Agreed):
+    """A promise about how, not when: judged on the fact that stopped it. What is not told is unknown, not good.
+
+    Kept if the fact matches one of `good`; broken if it does not, or came after one of `before`; unknown (`unverified`) if
+    an attribute that `good` asks for is not there.
+    """
+
+    good: tuple[Condition, ...] = Field(min_length=1)
+    before: tuple[Condition, ...] = ()
 
 
 class Commitment(Agreed):
@@ -52,23 +76,42 @@ class Commitment(Agreed):
     effective_from: Instant = datetime(1970, 1, 1, tzinfo=UTC)  #: judges obligations that start from here on
     enabled: bool = True
     description: str = ""
-    side: Side
+    side: Side | Literal["holder"]  #: `holder`: whichever side holds the ball at the deadline
+    applies: Wanted = Field(default_factory=dict)  #: only to requisitions with these attributes (or of this `team`)
     subject: Literal["requisition", "application", "interviewer"]
-    owner: str  #: role in the people snapshot who owes; `interviewer` is the subject's own person
+    owner: str | None = None  #: role in the people snapshot who owes; `interviewer`: the subject's own person; not for `holder`
     fallback_owner: str | None = None
     start: tuple[Condition, ...] = Field(min_length=1)  #: in order of preference: the first that ever happened counts
     requires: tuple[Condition, ...] = ()  #: contingent on the other side: the clock starts when each of these is there too
+    contingent_on: str | None = None  #: the same for another commitment: the clock waits until that promise was kept
     stop: tuple[Condition, ...] = Field(min_length=1)  #: any of them keeps the promise
     stop_count: int = Field(default=1, ge=1)  #: for a requisition: so many different applications
     cancel: tuple[Condition, ...] = ()
     pause: tuple[Condition, ...] = ()
     resume: tuple[Condition, ...] = ()
-    cycles: Literal["once", "each"] = "each"  #: whether a start after the end opens a new obligation
+    #: `once`: one obligation; `each`: a start after the end opens the next; `latest`: a later start starts it anew;
+    #: `repeats`: what stops one clock starts the next
+    cycles: Literal["once", "each", "latest", "repeats"] = "each"
     clock: Literal["holder", "always"] = "always"  #: `holder`: runs only while this side holds the ball
-    target: Target
+    target: Target | None = None  #: where no rule of `targets` matches
+    targets: tuple[TargetRule, ...] = ()  #: the first whose attributes match at the start counts
+    #: when attributes change on the way: keep the target (`pinned`), judge by the new one from the start on (`retroactive`),
+    #: by the new one for what is left (`forward`), or start anew with it (`reset`)
+    on_change: Literal["pinned", "retroactive", "forward", "reset"] = "pinned"
+    sibling: str | None = None  #: no clock of its own: due when that commitment of the same subject is
+    quality: Quality | None = None
     warn_at: float = Field(default=0.75, gt=0, lt=1)  #: due soon after this share of the target
     objective: float = Field(gt=0, le=1)  #: the adherence both sides agreed to reach
     weight: float = Field(default=1.0, ge=0)  #: in the side score
+    minimum_n: int | None = Field(default=None, ge=1)  #: instead of the policy's
+
+    @model_validator(mode="after")
+    def _due_somehow(self) -> Commitment:
+        if (self.target is None) == (self.sibling is None):
+            raise ValueError("a commitment has either a target or a sibling whose deadline is its own")
+        if self.owner is None and self.side != "holder":
+            raise ValueError("a commitment needs an owner: the role who owes (only side: holder has none)")
+        return self
 
 
 class HolderRule(Agreed):
@@ -93,3 +136,4 @@ class Policy(Agreed):
 
 
 Condition.model_rebuild()
+Quality.model_rebuild()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.policy import Commitment, Target
-from streams.timeline import Event, matches, matching
+from schemas.policy import Commitment, Condition, Target
+from streams.timeline import Event, History, matches
 
 #: `delay(event, target)`: the instant a target after an event, on the debtor's calendar.
 Delay = Callable[[Event, Target], datetime]
@@ -22,7 +22,6 @@ class Clock:
     """One obligation before it is judged: what started it, what may end it."""
 
     commitment: Commitment
-    subject: str  #: the last part of its id: application, or interview and person; empty for a requisition
     cycle: int
     started_at: datetime
     start: Event
@@ -33,44 +32,61 @@ class Clock:
     interview_id: str | None = None
 
 
-def clocks(commitment: Commitment, subject: str, events: Sequence[Event], delay: Delay) -> Iterator[Clock]:
-    """Every clock that `commitment` starts in the life told by `events`; `subject` names that life in ids.
+def clocks(
+    commitment: Commitment, waits_for: tuple[tuple[Condition, ...], ...], history: History, delay: Delay
+) -> Iterator[Clock]:
+    """Every clock that `commitment` starts in the life told by `history`.
 
-    A clock whose start lies ahead (a delayed start) is yielded too; the caller leaves it out until its time comes.
+    `waits_for`: groups of conditions; the clock starts only when of each group one event is there. A clock whose start lies
+    ahead (a delayed start) is yielded too; the caller leaves it out until its time comes.
     """
-    starts = _starts(commitment, events)
-    required = tuple(next(iter(matching((condition,), events)), None) for condition in commitment.requires)
-    if not starts or None in required:
+    starts = _starts(commitment, history)
+    if not starts:
         return
-    needed = tuple(event for event in required if event is not None)
+    groups = [history.matching(group) for group in waits_for]
+    if not all(groups):
+        return
+    needed = tuple(group[0] for group in groups)
     if commitment.subject == "interviewer":
-        yield from _by_interviewer(commitment, events, starts, needed)
-        return
-    stops, cancels = matching(commitment.stop, events), matching(commitment.cancel, events)
-    last = None
-    cycle = 0
-    for start in starts:
-        if last is not None and (last == () or start.key <= last):
+        yield from _by_interviewer(commitment, history, starts, needed)
+    else:
+        yield from _in_turn(commitment, history, starts, needed, delay)
+
+
+def _in_turn(
+    commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
+) -> Iterator[Clock]:
+    """One clock after the other on a requisition or application."""
+    stops, cancels = history.matching(commitment.stop), history.matching(commitment.cancel)
+    by_number = _nth_application(commitment, stops) if commitment.subject == "requisition" else None
+    last, cycle = None, 0
+    for first in starts:
+        if last is not None and not (first.key > last or (commitment.cycles == "repeats" and first.key == last)):
             continue
-        cycle += 1
-        kept = _counted(commitment, stops) if commitment.subject == "requisition" else _after(stops, start)
-        cancel = next(iter(_after(cancels, start)), None)
-        started_at = max([_started(commitment, start, delay), *(event.at for event in needed)])
-        yield Clock(commitment, subject, cycle, started_at, start, needed, kept, cancel)
-        if commitment.cycles == "once":
-            return
+        kept = by_number if by_number is not None else _after(stops, first)
+        cancel = next(iter(_after(cancels, first)), None)
         ends = [event.key for event in (*kept[:1], *((cancel,) if cancel else ()))]
-        last = min(ends) if ends else ()
+        last = min(ends) if ends else None
+        start = first
+        if commitment.cycles == "latest":
+            start = next(e for e in reversed(starts) if last is None or e.key < last)
+        cycle += 1
+        started_at = max([_started(commitment, start, delay), *(event.at for event in needed)])
+        yield Clock(commitment, cycle, started_at, start, needed, kept, cancel)
+        if last is None or commitment.cycles == "once":
+            return
 
 
-def _starts(commitment: Commitment, events: Sequence[Event]) -> list[Event]:
+def _starts(commitment: Commitment, history: History) -> Sequence[Event]:
     """The starting events. With `cycles: once` the alternatives are in order of preference; else any of them starts."""
-    if commitment.cycles == "each":
-        return matching(commitment.start, events)
+    if commitment.cycles != "once" or len(commitment.start) == 1:
+        return history.matching(commitment.start)
+    found = history.matching(commitment.start)
     for condition in commitment.start:
-        if found := matching((condition,), events):
-            return found[:1]
-    return []
+        hits = [event for event in found if matches(condition, event)]
+        if hits:
+            return hits[:1]
+    return ()
 
 
 def _started(commitment: Commitment, start: Event, delay: Delay) -> datetime:
@@ -82,30 +98,28 @@ def _after(events: Sequence[Event], start: Event) -> tuple[Event, ...]:
     return tuple(event for event in events if event.key > start.key)
 
 
-def _counted(commitment: Commitment, stops: Sequence[Event]) -> tuple[Event, ...]:
-    """For a requisition: the event that brings the `stop_count`-th different application.
+def _nth_application(commitment: Commitment, stops: Sequence[Event]) -> tuple[Event, ...]:
+    """For a requisition: the event that brings the `stop_count`-th different application (or fact of its own).
 
     What was delivered before the clock started counts as well: nobody owes again what is already there.
     """
-    seen: set[str | None] = set()
+    seen: set[str] = set()
     for event in stops:
-        seen.add(event.application_id)
+        seen.add(event.application_id or event.event_id)
         if len(seen) >= commitment.stop_count:
             return (event,)
     return ()
 
 
 def _by_interviewer(
-    commitment: Commitment, events: Sequence[Event], starts: list[Event], needed: tuple[Event, ...]
+    commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...]
 ) -> Iterator[Clock]:
     """One clock for each interviewer of each interview. Feedback given before the interview ends counts."""
-    stops, cancels = matching(commitment.stop, events), matching(commitment.cancel, events)
+    stops, cancels = history.matching(commitment.stop), history.matching(commitment.cancel)
     for start in starts:
         gone = [e for e in cancels if e.key > start.key and e.interview_id in (None, start.interview_id)]
-        native = (start.interview_id or "").rpartition("/")[2]
+        started_at = max([start.at, *(event.at for event in needed)])
         for person in start.attributes.get("interviewers", ()):
             given = tuple(e for e in stops if e.interview_id == start.interview_id and e.person == person)
-            started_at = max([start.at, *(event.at for event in needed)])
             cancel = gone[0] if gone else None
-            subject = f"{native}:{person}"
-            yield Clock(commitment, subject, 1, started_at, start, needed, given, cancel, person, start.interview_id)
+            yield Clock(commitment, 1, started_at, start, needed, given, cancel, person, start.interview_id)

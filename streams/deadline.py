@@ -6,12 +6,15 @@ while it goes on. Gaps are disjoint and in order. A gap that starts at or after 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from typing import Any
 
 from schemas.policy import Target
 from streams.calendars import Calendar
+from streams.wall_clock import instant_at, instant_of, zone_of
 
 Gap = tuple[datetime, datetime | None]
 HOUR_US = 3_600_000_000
@@ -26,45 +29,76 @@ class Due:
     due_soon_at: datetime | None
     base: datetime  #: the deadline as it would be without gaps
     extended_us: int  #: by how much gaps moved it: working time, or wall-clock for elapsed and calendar targets
+    measure: Working | Wall
+
+    def left_after(self, start: datetime, change: datetime, used: Fraction, warn_at: float, gaps: Sequence[Gap]) -> Due:
+        """The same target with the share `used` of it gone at `change`: what is left of it runs from there."""
+        left = self.measure.between(start, self.base) * (1 - used)
+        later = [(max(begin, change), end) for begin, end in gaps if end is None or end > change]
+        soon = _consume(change, max(0, round(left * Fraction(warn_at))), later, self.measure)
+        return Due(_consume(change, round(left), later, self.measure), soon, self.base, self.extended_us, self.measure)
 
 
-def due(start: datetime, target: Target, warn_at: float, gaps: Sequence[Gap], calendar: Calendar) -> Due:
+def due(
+    start: datetime, target: Target, warn_at: float, gaps: Sequence[Gap], calendar: Calendar, attributes: Mapping[str, Any]
+) -> Due:
     """Deadline of `target` for a clock started at `start`, and the warning after the share `warn_at` of it.
 
     Hours are consumed while the clock runs. Days are counted first; each gap then extends the deadline by the working
     time it took (wall-clock time for calendar days), so a handover costs the debtor nothing and gives them nothing.
+    `attributes` are those of the starting fact, for `until` targets; gaps do not move such a date.
     """
-    measure = _Wall() if target.elapsed_hours or target.calendar_days else _Working(calendar)
-    base = _base(start, target, calendar)
+    measure = Wall() if target.elapsed_hours or target.calendar_days or target.until else Working(calendar)
+    base = _base(start, target, calendar, attributes)
     total = measure.between(start, base)
+    if target.until is not None:
+        return Due(base, _consume(start, int(total * warn_at), (), measure), base, 0, measure)
     deadline, extended = base, 0
     for begin, end in gaps:
         if begin >= deadline:
             break
         if end is None:
-            return Due(None, _consume(start, int(total * warn_at), gaps, measure), base, extended)
+            return Due(None, _consume(start, int(total * warn_at), gaps, measure), base, extended, measure)
         length = measure.between(begin, end)
         deadline, extended = measure.add(deadline, length), extended + length
-    return Due(deadline, _consume(start, int(total * warn_at), gaps, measure), base, extended)
+    return Due(deadline, _consume(start, int(total * warn_at), gaps, measure), base, extended, measure)
+
+
+def used_share(start: datetime, at: datetime, whole: Due, gaps: Sequence[Gap]) -> Fraction:
+    """The share of its target that a clock had run through at `at`, at most all of it."""
+    total = whole.measure.between(start, whole.base)
+    stood = sum(whole.measure.between(begin, min(end or at, at)) for begin, end in gaps if begin < at)
+    return min(Fraction(1), Fraction(whole.measure.between(start, at) - stood, total)) if total else Fraction(1)
 
 
 def delayed(start: datetime, target: Target, calendar: Calendar) -> datetime:
     """`start` moved by a target, as for a start that counts some days after a fact."""
-    return _base(start, target, calendar)
+    return _base(start, target, calendar, {})
 
 
-def _base(start: datetime, target: Target, calendar: Calendar) -> datetime:
+def _base(start: datetime, target: Target, calendar: Calendar, attributes: Mapping[str, Any]) -> datetime:
     if target.business_days is not None:
         return calendar.add_business_days(start, target.business_days)
     if target.business_hours is not None:
         return calendar.add_working(start, round(target.business_hours * HOUR_US))
     if target.calendar_days is not None:
         return calendar.add_calendar_days(start, target.calendar_days)
+    if target.until is not None:
+        return max(start, _instant(attributes.get(target.until), calendar) or start)
     assert target.elapsed_hours is not None
     return start + round(target.elapsed_hours * HOUR_US) * MICROSECOND
 
 
-def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: _Working | _Wall) -> datetime | None:
+def _instant(value: object, calendar: Calendar) -> datetime | None:
+    """A day or an instant as a fact's attribute has it; a day is its first instant in the debtor's zone."""
+    if not isinstance(value, str):
+        return None
+    if len(value) == len("2026-01-31"):
+        return instant_of(instant_at(zone_of(calendar.zone), date.fromisoformat(value), time()))
+    return datetime.fromisoformat(value)
+
+
+def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: Working | Wall) -> datetime | None:
     """The instant at which `amount` has run since `start`, outside the gaps; None if an open gap comes first."""
     at = start
     for begin, end in gaps:
@@ -77,14 +111,14 @@ def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: _Workin
     return measure.add(at, amount)
 
 
-class _Working:
+class Working:
     """Time inside the debtor's windows."""
 
     def __init__(self, calendar: Calendar) -> None:
         self.between, self.add = calendar.working_us, calendar.add_working
 
 
-class _Wall:
+class Wall:
     """Wall-clock time."""
 
     @staticmethod

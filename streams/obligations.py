@@ -21,9 +21,11 @@ from streams.cycles import clocks
 from streams.deadline import delayed
 from streams.directory import People
 from streams.holders import ended_at, holdings
-from streams.roster import Roster
-from streams.timeline import Event, events, merge
-from streams.verdict import Life, judge
+from streams.life import Life
+from streams.roster import Roster, Traits
+from streams.terms import applies
+from streams.timeline import Event, History, events, merge
+from streams.verdict import judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,9 @@ def evaluate_application(
         tenant=application_facts[0].tenant,
         requisition_id=requisition_id,
         application_id=application_id,
-        events=found,
+        history=History(found),
         roster=roster,
+        traits=Traits(f for f in requisition_facts if f.occurred_at <= as_of),
         holdings=holdings(found, agreement.holder_rules, roster),
     )
     judged, due = _judge(("application", "interviewer"), life, agreement, completeness, as_of)
@@ -121,8 +124,9 @@ def evaluate_requisition(
         tenant=facts[0].tenant,
         requisition_id=next(f.requisition_id for f in facts if f.requisition_id),
         application_id=None,
-        events=found,
+        history=History(found),
         roster=Roster((f for f in requisition_facts if f.occurred_at <= as_of), agreement.people),
+        traits=Traits(f for f in requisition_facts if f.occurred_at <= as_of),
         holdings=(),
     )
     judged, due = _judge(("requisition",), life, agreement, completeness, as_of)
@@ -199,9 +203,11 @@ def _judge(
         for commitment in stanzas:
             if commitment.subject not in subjects:
                 continue
-            for clock in clocks(commitment, "", life.events, partial(_delay, commitment, life, agreement)):
-                in_force = next((s for s in stanzas if s.effective_from <= clock.started_at), None)
-                if in_force is not commitment:
+            delay = partial(_delay, commitment, life, agreement)
+            for clock in clocks(commitment, agreement.waits_for[commitment.name], life.history, delay):
+                if agreement.in_force(commitment.name, clock.started_at) is not commitment:
+                    continue
+                if not applies(commitment, life, agreement, clock.started_at):
                     continue
                 if clock.started_at > as_of:
                     due = _earliest(due, clock.started_at)
@@ -216,7 +222,7 @@ def _judge(
 
 def _delay(commitment: Commitment, life: Life, agreement: Agreement, event: Event, target: Target) -> datetime:
     """A delayed start, counted on the debtor's calendar."""
-    debtor = life.roster.owner(commitment.owner, commitment.fallback_owner, event.at)
+    debtor = life.roster.owner(commitment.owner or "recruiter", commitment.fallback_owner, event.at)
     team = life.roster.team(event.at)
     calendar, _ = agreement.people.calendar_for(debtor, team, agreement.calendars, event.at, event.at)
     return delayed(event.at, target, calendar)

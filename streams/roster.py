@@ -41,3 +41,24 @@ class Roster:
         """The hiring team: that of the hiring manager at `at`; `unassigned` where the directory does not know them."""
         manager = self.who("hiring_manager", at)
         return (self._people.team_of(manager) if manager else None) or UNASSIGNED
+
+
+class Traits:
+    """What is known of a requisition over time: the attributes its own facts carry, the latest of each."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        told = sorted((f for f in facts if f.application_id is None and f.attributes), key=lambda f: (f.occurred_at, f.fact_id))
+        self._told = [(f.occurred_at, f.attributes) for f in told if f.kind.startswith("requisition.")]
+
+    def at(self, at: datetime) -> dict[str, object]:
+        """Attribute -> value as of `at`; before the first fact, what the first one says."""
+        found: dict[str, object] = {}
+        for index, (when, attributes) in enumerate(self._told):
+            if index and when > at:
+                break
+            found.update(attributes)
+        return found
+
+    def changes(self, after: datetime, until: datetime) -> list[datetime]:
+        """The instants in (after, until] at which something may have changed."""
+        return sorted({when for when, _ in self._told if after < when <= until})

@@ -6,7 +6,7 @@ adds the moments that follow from facts (`interview.booked`, `interview.ended`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -83,11 +83,27 @@ def matches(condition: Condition, event: Event) -> bool:
     return True
 
 
-def matching(conditions: Iterable[Condition], events: Iterable[Event]) -> list[Event]:
-    """The events that match any of the conditions, in their order."""
-    conditions = tuple(conditions)
-    kinds = {c.kind for c in conditions}
-    return [e for e in events if e.kind in kinds and any(matches(c, e) for c in conditions)]
+class History:
+    """Ordered events of one life, found by condition without looking at all of them."""
+
+    __slots__ = ("_by_kind", "_found", "events")
+
+    def __init__(self, ordered: Sequence[Event]) -> None:
+        self.events = ordered
+        self._by_kind: dict[str, list[Event]] = {}
+        for event in ordered:
+            self._by_kind.setdefault(event.kind, []).append(event)
+        self._found: dict[int, tuple[Event, ...]] = {}
+
+    def matching(self, conditions: tuple[Condition, ...]) -> tuple[Event, ...]:
+        """The events that match any of the conditions, in their order. Asked again of the same tuple it is at hand."""
+        found = self._found.get(id(conditions))
+        if found is None:
+            hits = [e for c in conditions for e in self._by_kind.get(c.kind, ()) if not c.where or matches(c, e)]
+            if len(conditions) > 1:
+                hits = sorted({e.event_id: e for e in hits}.values(), key=lambda e: e.key)
+            found = self._found[id(conditions)] = tuple(hits)
+        return found
 
 
 def events(facts: Iterable[Fact], people: People, as_of: datetime) -> tuple[list[Event], datetime | None]:
@@ -109,6 +125,9 @@ def events(facts: Iterable[Fact], people: People, as_of: datetime) -> tuple[list
         if fact.kind == "scorecard.deleted"
     }
     found = [_event(fact, people, deleted) for fact in happened]
+    named = min((f for f in happened if f.application_id is None and f.people.get("recruiter")), key=_version_order, default=None)
+    if named is not None:
+        found.append(_recruiter_named(named))
     interviews = _interviews(happened, people)
     if interviews:
         found = [_linked(event, interviews) for event in found]
@@ -133,7 +152,7 @@ def _event(fact: Fact, people: People, deleted: Mapping[object, datetime]) -> Ev
         at=fact.occurred_at,
         event_id=fact.fact_id,
         kind=fact.kind,
-        attributes=fact.attributes,
+        attributes=_attributes(fact, people),
         application_id=fact.application_id,
         interview_id=fact.interview_id,
         person=people.key(fact.person) if fact.person else None,
@@ -142,6 +161,18 @@ def _event(fact: Fact, people: People, deleted: Mapping[object, datetime]) -> Ev
         undone_at=undone,
         backfill=fact.backfill,
     )
+
+
+def _recruiter_named(fact: Fact) -> Event:
+    """The first fact of the requisition that names a recruiter: somebody took it."""
+    return Event(fact.occurred_at, f"recruiter.named:{fact.fact_id}", "recruiter.named", {}, backfill=fact.backfill)
+
+
+def _attributes(fact: Fact, people: People) -> Mapping[str, Any]:
+    """The fact's attributes; of a scorecard also `own`: whether the interviewer submitted it, where the vendor says who did."""
+    if fact.kind != "scorecard.submitted" or fact.actor is None or fact.person is None:
+        return fact.attributes
+    return {**fact.attributes, "own": people.key(fact.actor) == people.key(fact.person)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def minutes_that_count(start: datetime, end: datetime, gaps: list[Gap], calendar
 def test_business_hours_until_the_deadline_are_the_target(data: st.DataObject, start: datetime, name: str, hours: int) -> None:
     calendar = CALENDARS.at(name, start)
     gaps = data.draw(gaps_after(start))
-    found = due(start, Target(business_hours=hours), 0.5, gaps, calendar)
+    found = due(start, Target(business_hours=hours), 0.5, gaps, calendar, {})
     assert found.deadline is not None
     assert found.due_soon_at is not None
     assert minutes_that_count(start, found.deadline, gaps, calendar) == hours * 60
@@ -60,8 +60,8 @@ def test_a_gap_moves_a_deadline_in_days_by_the_working_time_it_took(
 ) -> None:
     calendar = CALENDARS.at(name, start)
     gaps = data.draw(gaps_after(start))
-    plain = due(start, Target(business_days=days), 0.5, [], calendar)
-    moved = due(start, Target(business_days=days), 0.5, gaps, calendar)
+    plain = due(start, Target(business_days=days), 0.5, [], calendar, {})
+    moved = due(start, Target(business_days=days), 0.5, gaps, calendar, {})
     assert plain.deadline is not None
     assert moved.deadline is not None
     counted = minutes_that_count(start, moved.deadline, [], calendar) - minutes_that_count(start, plain.deadline, [], calendar)
@@ -73,12 +73,12 @@ def test_a_gap_moves_a_deadline_in_days_by_the_working_time_it_took(
 @settings(max_examples=50, deadline=None)
 @given(starts, names, st.integers(1, 500))
 def test_elapsed_hours_run_at_night_too(start: datetime, name: str, hours: int) -> None:
-    found = due(start, Target(elapsed_hours=hours), 0.5, [], CALENDARS.at(name, start))
+    found = due(start, Target(elapsed_hours=hours), 0.5, [], CALENDARS.at(name, start), {})
     assert found.deadline == start + timedelta(hours=hours)
 
 
 @given(starts, names)
 def test_an_open_gap_leaves_no_deadline(start: datetime, name: str) -> None:
     gaps: list[Gap] = [(start, None)]
-    found = due(start, Target(business_days=2), 0.5, gaps, CALENDARS.at(name, start))
+    found = due(start, Target(business_days=2), 0.5, gaps, CALENDARS.at(name, start), {})
     assert (found.deadline, found.due_soon_at) == (None, None)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = {
     "adherence", "agreement", "calendars", "completeness", "cycles", "deadline", "directory", "errors", "exceptions", "holders",
-    "obligations", "roster", "timeline", "verdict", "wall_clock",
+    "obligations", "roster", "life", "standstill", "terms", "timeline", "verdict", "wall_clock",
 }  # fmt: skip
 ALLOWED = {"pydantic", "holidays", "schemas", "streams"}
 #: Modules of the standard library that would let the outside world in.
