@@ -79,6 +79,8 @@ class Obligation(Agreed):
     side: Side
     owner: str  #: opaque person key of who owes at the deadline; `unassigned` where nobody is known
     team: str
+    recruiter: str = "unassigned"  #: who recruits on the requisition at its start, whoever owes
+    hiring_manager: str = "unassigned"  #: and for whom: the pair that works together
     requisition_id: str
     application_id: str | None = None
     interview_id: str | None = None

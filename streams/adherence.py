@@ -49,6 +49,10 @@ class Counts:
         return cls(**{Verdict(v).value: n for v, n in verdicts.items()})
 
 
+#: (side, commitment) -> its counts; a commitment of whoever holds the ball is there for both sides.
+Promises = Mapping[tuple[str, str], Counts]
+
+
 def wilson(met: int, n: int) -> tuple[float, float] | None:
     """95 % Wilson score interval of a share; None for n = 0. 9 of 10: 0.596 to 0.982."""
     if n == 0:
@@ -80,7 +84,7 @@ def goal_met(counts: Counts, objective: float, minimum_n: int) -> bool:
     return counts.n >= minimum_n and counts.met >= objective * counts.n
 
 
-def side_score(by_commitment: Mapping[str, Counts], policy: Policy, side: Side, minimum_n: int) -> float | None:
+def side_score(counts_of: Promises, policy: Policy, side: Side, minimum_n: int) -> float | None:
     """Weighted mean of the adherence of one side's commitments; None if the side has fewer than `minimum_n` due in all.
 
     Each commitment counts by the weight of its stanza, not by its number of obligations, so that many small promises do
@@ -88,8 +92,8 @@ def side_score(by_commitment: Mapping[str, Counts], policy: Policy, side: Side, 
     """
     counted = [
         (commitment.weight, counts)
-        for commitment in {c.name: c for c in policy.enabled() if c.side == side}.values()
-        if (counts := by_commitment.get(commitment.name)) is not None and counts.n > 0 and commitment.weight > 0
+        for commitment in {c.name: c for c in policy.enabled() if c.side in (side, "holder")}.values()
+        if (counts := counts_of.get((side, commitment.name))) is not None and counts.n > 0 and commitment.weight > 0
     ]
     if sum(counts.n for _, counts in counted) < max(1, minimum_n):
         return None
@@ -105,25 +109,23 @@ def partnership_index(talent_acquisition: float | None, hiring_manager: float | 
     return 2 * talent_acquisition * hiring_manager / total if total else 0.0
 
 
-def index(by_commitment: Mapping[str, Counts], policy: Policy) -> float | None:
+def index(counts_of: Promises, policy: Policy) -> float | None:
     """The partnership index of one team and period."""
-    scores = (side_score(by_commitment, policy, side, policy.minimum_n) for side in Side)
+    scores = (side_score(counts_of, policy, side, policy.minimum_n) for side in Side)
     return partnership_index(*scores)
 
 
-def index_interval(
-    by_commitment: Mapping[str, Counts], policy: Policy, *, seed: int = 7, rounds: int = 1000
-) -> tuple[float, float] | None:
+def index_interval(counts_of: Promises, policy: Policy, *, seed: int = 7, rounds: int = 1000) -> tuple[float, float] | None:
     """95 % percentile bootstrap of the index: each commitment's obligations resampled with replacement, seeded.
 
     Resampling n kept-or-not promises is drawing the number kept from Binomial(n, adherence). None where there is no index.
     """
-    if index(by_commitment, policy) is None:
+    if index(counts_of, policy) is None:
         return None
     rng = random.Random(seed)  # noqa: S311 - statistics, not secrets
     drawn: list[float] = []
     for _ in range(rounds):
-        sample = {name: _resampled(counts, rng) for name, counts in sorted(by_commitment.items())}
+        sample = {promise: _resampled(counts, rng) for promise, counts in sorted(counts_of.items())}
         value = index(sample, policy)
         assert value is not None  # resampling keeps every n
         drawn.append(value)

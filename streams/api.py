@@ -9,20 +9,21 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from schemas.outcome import Verdict
+from schemas.outcome import Side, Verdict
+from schemas.policy import Policy
 from schemas.sources import Sources
 from streams import closed_periods, ledger
 from streams.access import Access
-from streams.adherence import Counts, index, index_interval, wilson
+from streams.adherence import Counts, index, index_interval, side_score, wilson
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.clock import Clock
@@ -31,6 +32,8 @@ from streams.ledger_database import snapshot
 from streams.period import InvalidPeriod, Period
 from streams.settings import Settings
 
+#: What an index is of, and the ledger's columns for it.
+PARTNERSHIPS = {"team": ("team",), "requisition": ("requisition_id",), "pair": ("recruiter", "hiring_manager")}
 MOST = 1_000  #: obligations one request may list
 
 #: What `by` may name, and the ledger's column for it. Persons are left out: no ranking of people (design: privacy).
@@ -148,23 +151,18 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         return _head(month, at) | {"minimum_n": policy.minimum_n, "groups": found}
 
     @app.get("/v1/index", dependencies=[Depends(reader)])
-    def partnership(period: str) -> dict[str, Any]:
-        """The partnership index of each team in a month up to now, with its 95 % bootstrap interval."""
-        month, at = Period.month(period, policy.reporting_zone), now()
-        teams: dict[str, dict[str, Counts]] = defaultdict(dict)
+    def partnership(period: str, by: Literal["team", "requisition", "pair"] = "team", months: int = 1) -> dict[str, Any]:
+        """The partnership index of each team, requisition or recruiter-manager pair, month by month up to now.
+
+        `period` is the last of `months` months. With n, both side scores and the 95 % bootstrap interval; no value for what
+        has fewer obligations than the minimum n on a side.
+        """
+        last, at = Period.month(period, policy.reporting_zone), now()
+        rows: list[dict[str, Any]] = []
         with snapshot(engine) as conn:
-            for group in ledger.adherence_counts(conn, month.start, month.end, at, ("team", "commitment")):
-                teams[group.key[0]][group.key[1]] = group.counts
-        found = [
-            {
-                "team": team,
-                "n": sum(counts.n for counts in by_commitment.values()),
-                "index": index(by_commitment, policy),
-                "interval": index_interval(by_commitment, policy),
-            }
-            for team, by_commitment in sorted(teams.items())
-        ]
-        return _head(month, at) | {"teams": found}
+            for month in last.and_before(min(max(months, 1), 36)):
+                rows += _indices(conn, month, at, by, policy)
+        return _head(last, at) | {"by": by, "minimum_n": policy.minimum_n, "rows": rows}
 
     @app.get("/v1/holders", dependencies=[Depends(reader)])
     def holders(team: str | None = None) -> dict[str, Any]:
@@ -176,6 +174,26 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
 
 def _head(month: Period, at: datetime) -> dict[str, Any]:
     return {"period": month.name, "zone": month.zone, "start": month.start, "end": month.end, "as_of": at}
+
+
+def _indices(conn: Connection, month: Period, at: datetime, by: str, policy: Policy) -> list[dict[str, Any]]:
+    """One row for each team, requisition or pair with obligations due in the month."""
+    columns = PARTNERSHIPS[by]
+    found: dict[tuple[str, ...], dict[tuple[str, str], Counts]] = defaultdict(dict)
+    for group in ledger.adherence_counts(conn, month.start, month.end, at, (*columns, "side", "commitment")):
+        *who, side, commitment = group.key
+        found[tuple(who)][side, commitment] = group.counts
+    return [
+        {
+            "period": month.name,
+            **dict(zip(columns, who, strict=True)),
+            "n": sum(counts.n for counts in promises.values()),
+            **{side.value: side_score(promises, policy, side, policy.minimum_n) for side in Side},
+            "index": index(promises, policy),
+            "interval": index_interval(promises, policy),
+        }
+        for who, promises in sorted(found.items())
+    ]
 
 
 def _said(counts: Counts) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from schemas.outcome import Side
 from schemas.policy import Policy
 from schemas.statement import Statement
 from streams import adherence, close, ledger, metrics
-from streams.adherence import Counts
+from streams.adherence import Counts, Promises
 from streams.agreement import Agreement
 from streams.paged import pages
 from streams.period import Period
@@ -36,7 +36,7 @@ class Figures:
     """Everything that is printed."""
 
     verdicts: Mapping[str, Counts]  #: by commitment
-    teams: Mapping[str, Mapping[str, Counts]]  #: team -> commitment -> counts, deadlines in the simulated months
+    teams: Mapping[str, Promises]  #: team -> (side, commitment) -> counts, deadlines in the simulated months
     holders: Sequence[Mapping[str, object]]
     dead_letters: Mapping[str, int]
     facts: int
@@ -50,9 +50,9 @@ class Figures:
 def read(conn: Connection, settings: Settings, agreement: Agreement, start: datetime, now: datetime, month: Period) -> Figures:
     """The figures of obligations due in [start, now), as of `now`; `month` has been closed."""
     said, changes = close.reported(conn, month, agreement)
-    teams: dict[str, dict[str, Counts]] = {}
-    for group in ledger.adherence_counts(conn, start, now, now, ("team", "commitment")):
-        teams.setdefault(group.key[0], {})[group.key[1]] = group.counts
+    teams: dict[str, dict[tuple[str, str], Counts]] = {}
+    for group in ledger.adherence_counts(conn, start, now, now, ("team", "side", "commitment")):
+        teams.setdefault(group.key[0], {})[group.key[1], group.key[2]] = group.counts
     letters: dict[str, int] = {}
     for (_account, reason, _retried), number in ledger.dead_letter_counts(conn).items():
         letters[reason] = letters.get(reason, 0) + number
@@ -120,7 +120,7 @@ def _verdicts(verdicts: Mapping[str, Counts]) -> Table:
     return table
 
 
-def _partnership(teams: Mapping[str, Mapping[str, Counts]], policy: Policy) -> Table:
+def _partnership(teams: Mapping[str, Promises], policy: Policy) -> Table:
     table = Table("team", title="Both sides of the desk, all six months", title_justify="left")
     for heading in ("talent acquisition", "n", "hiring manager", "n", "partnership index", "95 %"):
         table.add_column(heading, justify="right")
@@ -128,7 +128,7 @@ def _partnership(teams: Mapping[str, Mapping[str, Counts]], policy: Policy) -> T
     for index, team, by_commitment in sorted(rows, key=lambda row: (row[0] is None, -(row[0] or 0.0), row[1])):
         cells: list[str] = []
         for side in (Side.TALENT_ACQUISITION, Side.HIRING_MANAGER):
-            counts = side_counts(by_commitment, policy, side)
+            counts = side_counts(by_commitment, side)
             cells += [_share(adherence.side_score(by_commitment, policy, side, 1), counts.n, policy), str(counts.n)]
         interval = adherence.index_interval(by_commitment, policy)
         between = f"{interval[0]:.0%} to {interval[1]:.0%}" if interval else ""
@@ -136,10 +136,9 @@ def _partnership(teams: Mapping[str, Mapping[str, Counts]], policy: Policy) -> T
     return table
 
 
-def side_counts(by_commitment: Mapping[str, Counts], policy: Policy, side: Side) -> Counts:
+def side_counts(promises: Promises, side: Side) -> Counts:
     """All of one side's obligations."""
-    names = {commitment.name for commitment in policy.enabled() if commitment.side == side}
-    return sum((counts for name, counts in by_commitment.items() if name in names), Counts())
+    return sum((counts for (of, _), counts in promises.items() if of == side), Counts())
 
 
 def _share(share: float | None, n: int, policy: Policy) -> str:

@@ -109,10 +109,11 @@ class LedgerCollector:
     def _promises(self) -> Iterator[Family]:
         """What was agreed: objectives, and targets in the unit they were agreed in."""
         known = in_force(self._agreement.policy, self._clock.now()).values()
-        yield gauge(metrics.OBJECTIVE, [((c.name, c.side), c.objective) for c in known])
+        promised = [(c, side) for c in known for side in (Side if c.side == "holder" else (c.side,))]
+        yield gauge(metrics.OBJECTIVE, [((c.name, side), c.objective) for c, side in promised])
         for metric, suffix in ((metrics.TARGET_DAYS, "days"), (metrics.TARGET_SECONDS, "hours")):
             units = [unit for unit in LABELLED_UNITS if unit.endswith(suffix)]
-            targets = [((c.name, c.side, u), getattr(c.target, u), LABELLED_UNITS[u]) for c in known for u in units]
+            targets = [((c.name, s, u), getattr(c.target, u, None), LABELLED_UNITS[u]) for c, s in promised for u in units]
             yield gauge(metric, [(labels, value * scale) for labels, value, scale in targets if value is not None])
 
     def _cells(self, shot: Snapshot) -> list[tuple[str, str, str]]:
@@ -176,8 +177,8 @@ class LedgerCollector:
         return sorted({team for team, _side, _commitment in self._cells(shot)})
 
 
-def _of_team(counts: Mapping[tuple[str, str, str], Counts], team: str) -> dict[str, Counts]:
-    return {commitment: n for (of, _side, commitment), n in counts.items() if of == team}
+def _of_team(counts: Mapping[tuple[str, str, str], Counts], team: str) -> dict[tuple[str, str], Counts]:
+    return {(side, commitment): n for (of, side, commitment), n in counts.items() if of == team}
 
 
 def _turnaround(shot: Snapshot) -> Family:

@@ -30,7 +30,7 @@ from streams.ledger_tables import (
 __all__ = ["connect", "micros", "open_ledger", "snapshot", "to_micros"]
 
 #: What counts can be grouped by.
-GROUPS = ("tenant", "team", "side", "commitment", "commitment_version", "requisition_id", "owner")
+GROUPS = ("tenant", "team", "side", "commitment", "commitment_version", "requisition_id", "recruiter", "hiring_manager", "owner")
 
 
 # -- counts ----------------------------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ def _said() -> list[Column[Any]]:
         Column("side", String, nullable=False),
         Column("owner", String, nullable=False),
         Column("team", String, nullable=False),
+        Column("recruiter", String, nullable=False),
+        Column("hiring_manager", String, nullable=False),
         Column("requisition_id", String, nullable=False),
         Column("application_id", String),
         Column("interview_id", String),

@@ -36,6 +36,12 @@ class Period:
         after = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=ZoneInfo(zone))
         return cls(name, zone, first.astimezone(UTC), after.astimezone(UTC))
 
+    def and_before(self, months: int) -> list[Period]:
+        """This month and those before it, `months` in all, the earliest first."""
+        year, month = map(int, self.name.split("-"))
+        numbers = (12 * year + month - 1 - back for back in reversed(range(months)))
+        return [Period.month(f"{number // 12:04d}-{number % 12 + 1:02d}", self.zone) for number in numbers if number >= 12]
+
     @classmethod
     def of(cls, instant: datetime, zone: str) -> Period:
         """The month an instant falls in."""

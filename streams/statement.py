@@ -202,7 +202,7 @@ def _score(entries: Sequence[Entry], side: Side, policy: Policy) -> float | None
     verdicts: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in entries:
         verdicts[entry.commitment][entry.verdict] += 1
-    return side_score({name: Counts.of(found) for name, found in verdicts.items()}, policy, side, policy.minimum_n)
+    return side_score({(side, name): Counts.of(found) for name, found in verdicts.items()}, policy, side, policy.minimum_n)
 
 
 def _control(entries: Sequence[Entry], known: Known) -> Control:

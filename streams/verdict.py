@@ -55,6 +55,8 @@ def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Complete
         side=side,
         owner=owner_at(clock, life, decided),
         team=life.roster.team(clock.started_at),
+        recruiter=life.roster.owner("recruiter", None, clock.started_at),
+        hiring_manager=life.roster.owner("hiring_manager", None, clock.started_at),
         requisition_id=life.requisition_id,
         application_id=life.application_id,
         interview_id=clock.interview_id,

@@ -152,11 +152,19 @@ def test_a_question_that_makes_no_sense_is_422(client: Client, query: str) -> No
 
 
 def test_the_index_is_the_harmonic_mean_with_an_interval_that_stays(client: Client) -> None:
-    (team,) = client.get("/v1/index?period=2026-05").json()["teams"]
+    (team,) = client.get("/v1/index?period=2026-05").json()["rows"]
     assert (team["team"], team["n"]) == ("platform", 14)
     assert team["index"] == pytest.approx(2 * 0.625 / 1.625)
     assert team["interval"][0] <= team["index"] <= team["interval"][1]
-    assert client.get("/v1/index?period=2026-05").json()["teams"] == [team]
+    assert client.get("/v1/index?period=2026-05").json()["rows"] == [team]
+
+
+def test_the_index_of_requisitions_and_of_pairs_is_given_month_by_month(client: Client) -> None:
+    (requisition,) = client.get("/v1/index?period=2026-05&by=requisition&months=3").json()["rows"]
+    assert (requisition["period"], requisition["requisition_id"], requisition["n"]) == ("2026-05", "greenhouse/1", 14)
+    (pair,) = client.get("/v1/index?period=2026-06&by=pair&months=2").json()["rows"]
+    assert (pair["period"], pair["n"], pair["index"]) == ("2026-05", 14, requisition["index"])
+    assert {"recruiter", "hiring_manager"} <= set(pair)
 
 
 def test_holders_are_counted_up_to_now(client: Client) -> None:

@@ -20,6 +20,7 @@ from streams.adherence import (
 from tests.stories import agreement
 
 POLICY = agreement().policy
+TA, HM = Side.TALENT_ACQUISITION, Side.HIRING_MANAGER
 
 
 @pytest.mark.parametrize(
@@ -49,13 +50,13 @@ def test_nothing_due_has_no_adherence() -> None:
 
 
 def test_a_side_score_weighs_commitments_and_not_their_numbers() -> None:
-    many_small = {"submit_feedback": Counts(met=990, missed=10), "decide": Counts(met=5, missed=5)}
+    many_small = {(HM, "submit_feedback"): Counts(met=990, missed=10), (HM, "decide"): Counts(met=5, missed=5)}
     assert side_score(many_small, POLICY, Side.HIRING_MANAGER, 5) == pytest.approx((0.99 + 0.5) / 2)
 
 
 def test_no_score_under_the_minimum_n() -> None:
-    assert side_score({"first_slate": Counts(met=4)}, POLICY, Side.TALENT_ACQUISITION, 5) is None
-    assert side_score({"first_slate": Counts(met=5)}, POLICY, Side.TALENT_ACQUISITION, 5) == 1.0
+    assert side_score({(TA, "first_slate"): Counts(met=4)}, POLICY, Side.TALENT_ACQUISITION, 5) is None
+    assert side_score({(TA, "first_slate"): Counts(met=5)}, POLICY, Side.TALENT_ACQUISITION, 5) == 1.0
 
 
 def test_the_index_is_high_only_when_both_keep_their_word() -> None:
@@ -76,7 +77,7 @@ counts = st.builds(Counts, met=st.integers(0, 40), missed=st.integers(0, 40), ov
 
 @given(counts, counts)
 def test_the_bootstrap_interval_is_the_same_each_time_and_inside_zero_to_one(ta: Counts, manager: Counts) -> None:
-    given_counts = {"first_slate": ta, "decide": manager}
+    given_counts = {(TA, "first_slate"): ta, (HM, "decide"): manager}
     interval = index_interval(given_counts, POLICY, rounds=40)
     assert interval == index_interval(given_counts, POLICY, rounds=40)
     assert (interval is None) == (index(given_counts, POLICY) is None)
