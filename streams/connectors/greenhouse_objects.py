@@ -306,6 +306,8 @@ def scorecard(source: Source, node: Node) -> list[Fact]:
         "interview_step_id": step.id("id") if step else node.id("interview_step_id"),
         "rating": rating,
         "complete": rating not in unrated and all(rated),
+        "rated": rating not in unrated,
+        "reasoned": _has_words(node),
     }
     return [
         source.fact(
@@ -320,6 +322,11 @@ def scorecard(source: Source, node: Node) -> list[Fact]:
             attributes=attributes,
         )
     ]
+
+
+def _has_words(node: Node) -> bool:
+    """Whether any reason is written down, in the notes of attributes or in answers; what it says is not looked at."""
+    return any(a.text("note") for a in node.nodes("attributes")) or any(q.text("answer") for q in node.nodes("questions"))
 
 
 def _user(node: Node, name: str, *, required: bool = False) -> str | None:
