@@ -128,7 +128,7 @@ def _partnership(teams: Mapping[str, Promises], policy: Policy) -> Table:
     for index, team, by_commitment in sorted(rows, key=lambda row: (row[0] is None, -(row[0] or 0.0), row[1])):
         cells: list[str] = []
         for side in (Side.TALENT_ACQUISITION, Side.HIRING_MANAGER):
-            counts = side_counts(by_commitment, side)
+            counts = side_counts(by_commitment, policy, side)
             cells += [_share(adherence.side_score(by_commitment, policy, side, 1), counts.n, policy), str(counts.n)]
         interval = adherence.index_interval(by_commitment, policy)
         between = f"{interval[0]:.0%} to {interval[1]:.0%}" if interval else ""
@@ -136,9 +136,10 @@ def _partnership(teams: Mapping[str, Promises], policy: Policy) -> Table:
     return table
 
 
-def side_counts(promises: Promises, side: Side) -> Counts:
-    """All of one side's obligations."""
-    return sum((counts for (of, _), counts in promises.items() if of == side), Counts())
+def side_counts(promises: Promises, policy: Policy, side: Side) -> Counts:
+    """All of one side's obligations that weigh in its score."""
+    weighty = {commitment.name for commitment in policy.enabled() if commitment.weight > 0}
+    return sum((counts for (of, name), counts in promises.items() if of == side and name in weighty), Counts())
 
 
 def _share(share: float | None, n: int, policy: Policy) -> str:

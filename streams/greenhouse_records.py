@@ -14,6 +14,7 @@ from streams.greenhouse_payloads import SOURCES, Body, Greenhouse, State, day, s
 from streams.simulated_company import Requisition
 from streams.simulated_story import Application, Interview, Offer, Scorecard
 
+TAKE_AWAY = "As the rubric asks, with an example from the conversation."
 RECOMMENDATIONS = ("definitely_not", "no", "yes", "yes", "strong_yes")
 SKILLS = ("Communication", "Problem Solver", "Domain knowledge")
 
@@ -165,7 +166,7 @@ class Harvest:
             "overall_recommendation": rating if submitted_at else "no_decision",
             "attributes": attributes,
             "ratings": ratings,
-            "questions": [{"id": None, "question": "Key Take-Aways", "answer": ""}],
+            "questions": [{"id": None, "question": "Key Take-Aways", "answer": "" if scorecard.id % 11 == 0 else TAKE_AWAY}],
         }
 
     def offer_record(self, application: Application, offer: Offer, updated_at: datetime) -> Body:

@@ -175,7 +175,7 @@ def open_requisition(desk: Desk, team: HiringTeam, number: int, around: datetime
     if fate == "held":
         ready = desk.calendar(recruiter, approved).add_business_days(approved, 11)
         held = (desk.calendar(recruiter, approved).add_business_days(approved, 1), ready)
-    intake = desk.within(recruiter, ready, 3, 0.92) if dice.random() < 0.85 else None
+    intake = desk.within(recruiter, ready, 3, 0.92) if dice.random() < 0.95 else None
     begin = intake or desk.calendar(recruiter, ready).add_business_days(ready, 3)
     slate = desk.within(recruiter, begin, 7)
     days = {"declined": 1, "closed_early": 14}.get(fate)
