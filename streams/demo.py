@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,7 @@ def run(settings: Settings, *, seed: int, exit_after: bool, scale: Scale | None 
     Raises InvalidConfiguration if the state directory holds something that no demo made, and as `supervisor.start` does.
     """
     console, phases = _console(), Phases()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends the demo, what it started ends too
     settings = replace(settings, state_dir=settings.state_dir.resolve() / "demo", ledger_url="", topic_prefix="")
     agreement, sources = load_agreement(settings.deploy_dir), load_sources(settings.deploy_dir)
     now = SystemClock().now()

@@ -48,7 +48,10 @@ class Running:
         return state
 
     def stop(self) -> None:
-        stop(self.settings)
+        """Stop it; a later run in the same state directory, which ended this one, goes on."""
+        state = run_state.read(self.settings.state_dir)
+        if self.child is None or state is None or state.supervisor_pid == self.child.pid:
+            stop(self.settings)
         if self.child is not None:
             self.child.wait()
 
