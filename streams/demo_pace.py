@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 
+from streams import kafka_security
 from streams.settings import Settings
 
 
@@ -36,8 +37,8 @@ class Pace:
 
     def _follow(self) -> None:
         partition = TopicPartition(self._settings.topic("ats.facts"), 0)
-        brokers = self._settings.brokers.split(",")
-        consumer = KafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False, auto_offset_reset="earliest")
+        connection = kafka_security.connection(self._settings)
+        consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
         consumer.assign([partition])
         try:
             while not self._stopping.is_set():

@@ -27,7 +27,7 @@ from kafka.structs import OffsetAndMetadata
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
-from streams import ledger, ledger_batch, metrics, topics
+from streams import kafka_security, ledger, ledger_batch, metrics, topics
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, Unreachable
 from streams.ledger_batch import Record, Superseded
@@ -175,7 +175,7 @@ class Writer:
     def _consumer(self) -> Any:
         try:
             return KafkaConsumer(
-                bootstrap_servers=self.settings.brokers.split(","),
+                **kafka_security.connection(self.settings),
                 group_id=f"{self.settings.app_id}-ledger",
                 enable_auto_commit=False,
                 auto_offset_reset="none",
@@ -184,7 +184,7 @@ class Writer:
                 max_partition_fetch_bytes=8 * 1024 * 1024,
             )
         except (KafkaError, OSError) as error:
-            raise Unreachable(f"no Kafka broker answers at {self.settings.brokers}: {error}") from error
+            raise kafka_security.unreachable(self.settings, error) from error
 
     def _start(self, consumer: Any, ids: Mapping[str, tuple[str, int]]) -> None:
         """Assign every partition of both topics by hand and go to the stored positions; new partitions from their beginning."""

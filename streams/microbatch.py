@@ -19,7 +19,7 @@ import faust
 import rocksdict
 import structlog
 
-from streams import changelog, lease, metrics, pinned
+from streams import changelog, kafka_security, lease, metrics, pinned
 from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
@@ -162,6 +162,7 @@ def build(
 def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, Any]:
     return {
         "broker": [f"kafka://{address}" for address in settings.brokers.split(",")],
+        "broker_credentials": kafka_security.broker_credentials(settings),
         "store": "rocksdb://",
         "datadir": datadir,
         "Table": Table,

@@ -20,7 +20,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from schemas.raw import RawHeaders
-from streams import ports
+from streams import kafka_security, ports
 from streams.errors import MutualSLAError, Unreachable
 from streams.settings import Settings
 
@@ -74,6 +74,7 @@ class RawLog:
 
     def __init__(self, settings: Settings) -> None:
         self._brokers = settings.brokers.split(",")
+        self._connection = kafka_security.connection(settings)
         self._topic = settings.topic("ats.raw")
         self._delivery_ms = int(settings.gateway_timeout * 1000 * DELIVERY_SHARE)
         self._producer: Any = None
@@ -189,7 +190,7 @@ class RawLog:
         if not _any_answers(self._brokers):  # cheaper than a failed bootstrap, which leaves sockets to the collector
             raise Unreachable("no broker answers")
         producer = KafkaProducer(
-            bootstrap_servers=self._brokers,
+            **self._connection,
             client_id="mutual-sla-gateway",
             acks="all",
             enable_idempotence=True,
@@ -214,9 +215,7 @@ class RawLog:
             return f"no broker answers at {','.join(self._brokers)}"
         milliseconds = int(BOOTSTRAP_SECONDS * 1000)
         try:
-            admin = KafkaAdminClient(
-                bootstrap_servers=self._brokers, bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds
-            )
+            admin = KafkaAdminClient(**self._connection, bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds)
             try:
                 topics = set(admin.list_topics())
             finally:

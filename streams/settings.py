@@ -17,6 +17,14 @@ class Settings:
     """Everything a role needs to know; each field is `MUTUAL_SLA_<FIELD>` in the environment."""
 
     brokers: str = "127.0.0.1:9092"
+    kafka_security_protocol: str = "PLAINTEXT"  #: or SSL, SASL_PLAINTEXT, SASL_SSL (docs/security.md)
+    kafka_ssl_cafile: str = ""  #: PEM of the authority that signed the brokers' certificates; empty: the system's
+    kafka_ssl_certfile: str = ""  #: our own certificate, where the brokers want one
+    kafka_ssl_keyfile: str = ""
+    kafka_sasl_mechanism: str = "SCRAM-SHA-512"  #: or SCRAM-SHA-256, PLAIN, OAUTHBEARER
+    kafka_sasl_username: str = ""  #: for OAUTHBEARER the client id
+    kafka_sasl_password_file: str = ""  #: empty: the variable MUTUAL_SLA_KAFKA_PASSWORD; for OAUTHBEARER the client's secret
+    kafka_sasl_token_url: str = ""  #: OAUTHBEARER: token endpoint of a client-credentials grant
     topic_prefix: str = ""
     state_dir: Path = field(default_factory=lambda: Path.home() / ".local/state/mutual-sla")
     deploy_dir: Path = ROOT / "deploy"  #: policy.yaml, calendars.yaml, people.yaml, stages.yaml, sources.yaml, ...
@@ -39,6 +47,8 @@ class Settings:
     api_url: str = ""  #: where people open receipts; empty: the API on this machine
     max_body_bytes: int = 900_000  #: below the topics' max.message.bytes
     gateway_timeout: float = 10.0  #: seconds a request may take, delivery to Kafka included
+    gateway_rate: float = 1000.0  #: requests a second of one account or one token, lasting; 0: no limit
+    gateway_burst: int = 5000  #: requests that one account or token may send at once
     tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
     session_timeout: float = 12.0  #: Kafka group session of the workers, seconds
     lease_seconds: float = 5.0  #: a worker frozen longer than this must not write any more

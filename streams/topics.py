@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.base import Agreed
-from streams import ports
+from streams import kafka_security, ports
 from streams.errors import InvalidConfiguration, Unreachable
 from streams.settings import ROOT, Settings
 
@@ -119,13 +119,13 @@ def admin(settings: Settings) -> Iterator[Any]:
     if not any(ports.answers(int(port), host, timeout=5.0) for host, _, port in hosts):  # quicker to say than the client is
         raise Unreachable(f"no Kafka broker answers at {settings.brokers}")
     try:
-        client = KafkaAdminClient(bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=10_000)
+        client = KafkaAdminClient(**kafka_security.connection(settings), bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:
-        raise Unreachable(f"no Kafka broker answers at {settings.brokers} ({type(error).__name__})") from error
+        raise kafka_security.unreachable(settings, error) from error
     try:
         yield client
     except KafkaError as error:
-        raise Unreachable(f"Kafka at {settings.brokers}: {error}") from error
+        raise kafka_security.unreachable(settings, error) from error
     finally:
         client.close()
 
