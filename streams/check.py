@@ -114,6 +114,18 @@ def load_agreement(deploy_dir: Path) -> Agreement:
     return inspection.agreement
 
 
+def load_policy(path: Path) -> Policy:
+    """A policy file by itself, wherever it is. Raises InvalidConfiguration with all of its faults."""
+    faults = Faults()
+    node = read(path, faults)
+    policy = parse(Policy, node) if node is not None else None
+    if node is not None:
+        check_policy(node)
+    if faults or policy is None:
+        raise InvalidConfiguration(faults.lines())
+    return policy
+
+
 def load_sources(deploy_dir: Path) -> Sources:
     """The sources. Raises InvalidConfiguration with all of their faults."""
     inspection = Inspection(deploy_dir)

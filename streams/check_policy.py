@@ -28,7 +28,11 @@ def check_policy(policy: Node) -> None:
             for condition in commitment[part]:
                 _condition(condition, may_delay=part == "start")
         _target(commitment["target"])
+        for rule in commitment["targets"]:
+            _target(rule["target"])
+        _quality(commitment)
         _stanza(commitment)
+    _links(policy["commitments"])
     refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"from {dated(stanza)}"))
     refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"version {stanza['version'].text or '1'}"))
 
@@ -118,6 +122,53 @@ def _stanza(commitment: Node) -> None:
         commitment["pause"].fault("nothing ends this pause; add resume, or remove pause")
     if commitment["resume"].value and not commitment["pause"].value:
         commitment["resume"].fault("nothing begins a pause that this could end; add pause, or remove resume")
+
+
+def _quality(commitment: Node) -> None:
+    """What is judged is the fact that stopped the clock, so it has to be one that can stop it."""
+    quality, stops = commitment["quality"], {stop["kind"].text for stop in commitment["stop"]}
+    for part in ("good", "before"):
+        for condition in quality[part]:
+            _condition(condition, may_delay=False)
+    for condition in quality["good"]:
+        kind = condition["kind"]
+        if kind.text is not None and kind.text not in stops:
+            kind.fault(f"{kind.text} never stops this commitment, so it is never judged; add it to stop, or remove it")
+    if quality.value is not None and commitment["sibling"].value is None and commitment["target"].value is not None:
+        quality.fault("a promise about how has no clock of its own; replace target by sibling, the commitment it is due with")
+
+
+def _links(commitments: Node) -> None:
+    """Contingencies and siblings name another commitment, an enabled one, and never come back to where they began."""
+    by_name = {stanza["name"].text: stanza for stanza in commitments if stanza["enabled"].value is not False}
+    for stanza in commitments:
+        for key in ("contingent_on", "sibling"):
+            named = stanza[key]
+            if named.text is None or stanza["enabled"].value is False:
+                continue
+            other = by_name.get(named.text)
+            if other is None or named.text == stanza["name"].text:
+                known = sorted(name for name in by_name if name and name != stanza["name"].text)
+                named.fault(f"{named.text} is no other enabled commitment; {nearest(named.text, known)}")
+            elif key == "sibling" and other["subject"].text != stanza["subject"].text:
+                named.fault(f"{named.text} is about another subject, so it has no deadline for this one; name one of its own")
+            elif key == "sibling" and other["target"].value is None:
+                named.fault(f"{named.text} has no target either; name the commitment that has the clock")
+            elif key == "contingent_on" and isinstance(other["stop_count"].value, int) and other["stop_count"].value > 1:
+                named.fault(f"{named.text} is kept by {other['stop_count'].value} facts; wait for it with requires instead")
+    _no_circle(by_name)
+
+
+def _no_circle(by_name: dict[str | None, Node]) -> None:
+    for name, stanza in by_name.items():
+        path = [name]
+        while (following := by_name.get(path[-1])) is not None and (next_name := following["contingent_on"].text) is not None:
+            if next_name in path:
+                if next_name == name:
+                    circle = " -> ".join(str(n) for n in (*path, next_name))
+                    stanza["contingent_on"].fault(f"waits for itself: {circle}; no clock would ever start; remove one")
+                break
+            path.append(next_name)
 
 
 def _shadowed(rules: Node) -> None:

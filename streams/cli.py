@@ -22,8 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Mutual service levels in hiring: both sides' promises, kept or not, from the ATS's own facts.",
 )
+exception_app = typer.Typer(no_args_is_help=True, help="Exceptions: asked for by one person, approved by another.")
 rejected_app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be used, and putting it back.")
 app.add_typer(rejected_app, name="rejected")
+app.add_typer(exception_app, name="exception")
 
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="data and logs of everything `up` starts")]
 Brokers = Annotated[str | None, typer.Option("--brokers", help="use this Kafka instead of the embedded one")]
@@ -221,6 +223,86 @@ def evaluate(
 
     known = _instant(known_at) if known_at else None
     sys.exit(evaluate_files.run(_settings(deploy_dir=deploy_dir), files, _instant(as_of), known))
+
+
+@app.command()
+def whatif(
+    policy: Annotated[Path, typer.Option("--policy", help="the other policy file")],
+    start: Annotated[str | None, typer.Option("--from", help="deadlines from here on")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="deadlines before this")] = None,
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """The past under another policy, side by side with today's; writes nothing."""
+    from streams import whatif as job
+
+    begin, until = (_instant(text) if text else None for text in (start, end))
+    job.run(_settings(state_dir=state_dir, brokers=brokers), policy, begin, until, as_json=as_json)
+
+
+# -- what people report ----------------------------------------------------------------------------------------------
+
+Application = Annotated[str | None, typer.Option("--application", help="application id, such as greenhouse/345")]
+Requisition = Annotated[str | None, typer.Option("--requisition", help="requisition id, such as greenhouse/12")]
+OfCommitment = Annotated[str | None, typer.Option("--commitment", help="only this commitment; default: all of the subject")]
+TokenEnv = Annotated[str, typer.Option("--token-env", help="variable that holds your gateway token: it says who you are")]
+
+
+@app.command()
+def decline(
+    reason: Annotated[str, typer.Option("--reason", help="illegal, unethical, bad_practice or out_of_agreement")],
+    requisition: Requisition = None,
+    application: Application = None,
+    commitment: OfCommitment = None,
+    token_env: TokenEnv = "MUTUAL_SLA_TOKEN",  # noqa: S107 - the name of a variable
+    state_dir: StateDir = None,
+) -> None:
+    """Decline a request: what depends on it is cancelled and charged to nobody."""
+    from streams import report
+
+    subject = {"requisition_id": requisition, "application_id": application}
+    report.decline(_settings(state_dir=state_dir), token_env, clock.from_environment().now(), subject, commitment, reason)
+
+
+@exception_app.command("request")
+def exception_request(
+    begin: Annotated[str, typer.Option("--from", help="deadlines from here on")],
+    until: Annotated[str, typer.Option("--until", help="and up to here: its expiry")],
+    reason: Annotated[str, typer.Option("--reason", help="a short code, such as site_visit")],
+    requisition: Requisition = None,
+    application: Application = None,
+    commitment: OfCommitment = None,
+    token_env: TokenEnv = "MUTUAL_SLA_TOKEN",  # noqa: S107 - the name of a variable
+    state_dir: StateDir = None,
+) -> None:
+    """Ask for an exception; prints its id. Another person has to approve it."""
+    from streams import report
+
+    subject = {"requisition_id": requisition, "application_id": application}
+    span = (_instant(begin), _instant(until))
+    now = clock.from_environment().now()
+    report.request_exception(_settings(state_dir=state_dir), token_env, now, subject, commitment, reason, span)
+
+
+@exception_app.command("approve")
+def exception_approve(
+    exception_id: str,
+    token_env: TokenEnv = "MUTUAL_SLA_TOKEN",  # noqa: S107 - the name of a variable
+    state_dir: StateDir = None,
+) -> None:
+    """Approve an exception that somebody else asked for."""
+    from streams import report
+
+    report.approve_exception(_settings(state_dir=state_dir), token_env, clock.from_environment().now(), exception_id)
+
+
+@exception_app.command("list")
+def exception_list(state_dir: StateDir = None, brokers: Brokers = None, as_json: AsJson = False) -> None:
+    """Exceptions asked for, and which of them count."""
+    from streams import report
+
+    report.list_exceptions(_settings(state_dir=state_dir, brokers=brokers), as_json=as_json)
 
 
 # -- questions to the ledger -----------------------------------------------------------------------------------------

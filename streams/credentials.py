@@ -21,19 +21,25 @@ def names(sources: Sources) -> list[str]:
     return [ref.env for ref in references if ref.env is not None]
 
 
+def kept(state_dir: Path) -> dict[str, str]:
+    """Name -> secret of those an earlier run made up; empty if none did."""
+    path = state_dir / "secrets.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def complete(sources: Sources, state_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Name -> secret for every variable of the sources file: from `given` (the environment), else from an earlier run, else new.
 
     New ones go to `secrets.json` in the state directory, readable by its owner only. Never log the result.
     """
     path = state_dir / "secrets.json"
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in names(sources) if not given.get(name) and name not in kept]
+    known = kept(state_dir)
+    missing = [name for name in names(sources) if not given.get(name) and name not in known]
     if missing:
-        kept.update({name: secrets.token_urlsafe(32) for name in missing})
+        known.update({name: secrets.token_urlsafe(32) for name in missing})
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(kept, file, indent=1)
+            json.dump(known, file, indent=1)
         fresh.replace(path)
-    return {name: given.get(name) or kept[name] for name in names(sources)}
+    return {name: given.get(name) or known[name] for name in names(sources)}

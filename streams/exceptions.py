@@ -12,7 +12,7 @@ def excused_by(commitment: str, events: Iterable[Event], deadline: datetime) -> 
     """The approval that excuses `commitment` at `deadline`, or None.
 
     A request (`exception.requested`) names an `exception_id`, an interval `from`/`until` (until is its expiry) and may
-    name one `commitment`. It counts once another person than the requester approved it (`exception.approved`).
+    name one `commitment` (`any`: all). It counts once another person than the requester approved it (`exception.approved`).
     """
     requests: dict[object, Event] = {}
     approvals: list[Event] = []
@@ -25,7 +25,7 @@ def excused_by(commitment: str, events: Iterable[Event], deadline: datetime) -> 
         request = requests.get(approval.attributes.get("exception_id"))
         if request is None or request.actor is None or request.actor == approval.actor:
             continue
-        if request.attributes.get("commitment") in (None, commitment) and _covers(request, deadline):
+        if request.attributes.get("commitment") in (None, "any", commitment) and _covers(request, deadline):
             return approval
     return None
 

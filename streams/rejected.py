@@ -18,20 +18,20 @@ from typing import Any
 
 import orjson
 import structlog
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import KafkaProducer, TopicPartition
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from schemas.raw import Rejected, Retried, rejected_record
+from streams import kafka_security
 from streams.clock import Clock
 from streams.errors import MutualSLAError, Unreachable
 from streams.settings import Settings
+from streams.whole_topic import ANSWER_SECONDS, everything, reachable, reader
 
 log = structlog.get_logger()
 
-ANSWER_SECONDS = 15.0  #: without anything from Kafka, that long
 TOGETHER = 100  #: bodies in memory at once
 
 
@@ -55,7 +55,7 @@ class DeadLetter:
 
 def read(settings: Settings) -> list[DeadLetter]:
     """All dead letters up to now, in the order they were first rejected, each pointer once. Raises Unreachable."""
-    with _consumer(settings) as consumer:
+    with reader(settings) as consumer:
         return _read(consumer, settings.topic("ats.rejected"))
 
 
@@ -81,7 +81,7 @@ def retry(settings: Settings, pointers: Sequence[str] | None, clock: Clock) -> i
     Raises Gone naming every pointer that leads nowhere, after all others were put back; Unreachable if Kafka does not answer
     or does not acknowledge.
     """
-    with _consumer(settings) as consumer, _producer(settings) as producer:
+    with reader(settings) as consumer, _producer(settings) as producer:
         letters = {letter.pointer: letter for letter in _read(consumer, settings.topic("ats.rejected"))}
         wanted = [p for p, letter in letters.items() if letter.retried_at is None] if pointers is None else list(pointers)
         known = [letters[pointer].rejected for pointer in dict.fromkeys(wanted) if pointer in letters]
@@ -102,7 +102,7 @@ def retry(settings: Settings, pointers: Sequence[str] | None, clock: Clock) -> i
 def _read(consumer: Any, topic: str) -> list[DeadLetter]:
     rejected: dict[str, Rejected] = {}
     retried: dict[str, datetime] = {}
-    for record in _everything(consumer, topic):
+    for record in everything(consumer, topic):
         try:
             said = rejected_record.validate_json(record.value)
         except ValidationError:
@@ -113,23 +113,6 @@ def _read(consumer: Any, topic: str) -> list[DeadLetter]:
         else:
             rejected.setdefault(said.pointer, said)  # a replayed batch rejects once more
     return [DeadLetter(one, retried.get(pointer)) for pointer, one in rejected.items()]
-
-
-def _everything(consumer: Any, topic: str) -> Iterator[Any]:
-    """Each record of `topic` from its beginning to the end seen now."""
-    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-    if not partitions:
-        raise Unreachable(f"topic {topic} is missing: run `mutual-sla topics`")
-    consumer.assign(partitions)
-    ends = consumer.end_offsets(partitions)
-    consumer.seek_to_beginning(*partitions)
-    heard = monotonic()
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        for partition, records in consumer.poll(timeout_ms=500).items():
-            heard = monotonic()
-            yield from (record for record in records if record.offset < ends[partition])
-        if monotonic() - heard > ANSWER_SECONDS:
-            raise Unreachable(f"Kafka stopped answering while {topic} was read")
 
 
 def _fetch(consumer: Any, one: Rejected, settings: Settings) -> Any:
@@ -169,28 +152,11 @@ def _await(futures: Sequence[Any]) -> None:
 
 
 @contextmanager
-def _consumer(settings: Settings) -> Iterator[Any]:
-    milliseconds = int(ANSWER_SECONDS * 1000)
-    with _reachable(settings):
-        consumer = KafkaConsumer(
-            bootstrap_servers=settings.brokers.split(","),
-            group_id=None,
-            enable_auto_commit=False,
-            bootstrap_timeout_ms=milliseconds,
-            allow_auto_create_topics=False,
-        )
-        try:
-            yield consumer
-        finally:
-            consumer.close()
-
-
-@contextmanager
 def _producer(settings: Settings) -> Iterator[Any]:
     milliseconds = int(ANSWER_SECONDS * 1000)
-    with _reachable(settings):
+    with reachable(settings):
         producer = KafkaProducer(
-            bootstrap_servers=settings.brokers.split(","),
+            **kafka_security.connection(settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -204,11 +170,3 @@ def _producer(settings: Settings) -> Iterator[Any]:
             yield producer
         finally:
             producer.close(timeout=ANSWER_SECONDS)
-
-
-@contextmanager
-def _reachable(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except KafkaError as error:
-        raise Unreachable(f"Kafka at {settings.brokers} does not answer: {type(error).__name__}") from error

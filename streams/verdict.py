@@ -181,7 +181,8 @@ def _arithmetic(clock: Clock, owed: Terms, ruling: _Ruling, intervals: Sequence[
     def local(at: datetime) -> str:
         return at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
-    lines = [f"started {local(clock.started_at)} with {clock.start.kind}"]
+    waited = next((e for e in clock.required if e.at == clock.started_at > clock.start.at), None)
+    lines = [f"started {local(clock.started_at)} with {clock.start.kind}" + (f", once {waited.kind} was there" if waited else "")]
     if owed.started_at != clock.started_at:
         lines.append(f"started anew {local(owed.started_at)}, when the requisition changed")
     lines.append(f"{owed.target} on {owed.calendar.name} ends {local(when.base)}")

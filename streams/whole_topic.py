@@ -1,0 +1,61 @@
+"""A topic read whole: from its beginning to the end seen at the start, without a consumer group and without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from streams import kafka_security
+from streams.errors import Unreachable
+from streams.settings import Settings
+
+ANSWER_SECONDS = 15.0  #: without anything from Kafka, that long
+
+
+@contextmanager
+def reachable(settings: Settings) -> Iterator[None]:
+    """Turns Kafka's errors of all kinds into Unreachable."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise kafka_security.unreachable(settings, error) from error
+
+
+@contextmanager
+def reader(settings: Settings) -> Iterator[Any]:
+    """A consumer that belongs to no group and commits nothing. Raises Unreachable."""
+    with reachable(settings):
+        consumer = KafkaConsumer(
+            **kafka_security.connection(settings),
+            group_id=None,
+            enable_auto_commit=False,
+            bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
+            allow_auto_create_topics=False,
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+def everything(consumer: Any, topic: str, begun: Callable[[int], None] = lambda total: None) -> Iterator[Any]:
+    """Each record of `topic`; `begun` is told how many there are at most. Raises Unreachable."""
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    if not partitions:
+        raise Unreachable(f"topic {topic} is missing: run `mutual-sla topics`")
+    consumer.assign(partitions)
+    ends = consumer.end_offsets(partitions)
+    begun(sum(ends.values()) - sum(consumer.beginning_offsets(partitions).values()))
+    consumer.seek_to_beginning(*partitions)
+    heard = monotonic()
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        for partition, records in consumer.poll(timeout_ms=500).items():
+            heard = monotonic()
+            yield from (record for record in records if record.offset < ends[partition])
+        if monotonic() - heard > ANSWER_SECONDS:
+            raise Unreachable(f"Kafka stopped answering while {topic} was read")
