@@ -28,6 +28,9 @@ TITLES = (
 #: Probability that an act comes within the time both sides agreed to.
 PUNCTUAL, SHINING, SLIPPING, SLOW_RECRUITER = (0.86, 0.93), 0.975, 0.62, 0.5
 
+#: Which hiring team of people.yaml, counted from 0.
+SLIPS, SHINES = 1, 2
+
 Fate = Literal["filled", "closed_early", "declined", "held"]
 
 
@@ -94,20 +97,13 @@ class Desk:
         share = self.dice.triangular(0.05, 0.96, 0.4) if kept else min(5.0, 1.05 + self.dice.expovariate(1.4))
         return calendar.add_working(opening, max(1, int(budget * share))).replace(microsecond=0)
 
-    def user(self, person: str) -> int:
-        """The person's native user id in the simulated account. Raises InvalidConfiguration if they have none."""
-        known = self.people.people[person].identities.get(ACCOUNT, ())
-        if not known:
-            raise InvalidConfiguration([f"people.yaml: {person} has no identity in account {ACCOUNT!r}"])
-        return int(known[0])
-
 
 def hiring_teams(people: People, dice: Random) -> tuple[HiringTeam, ...]:
     """The teams that hire, in the file's order, with their seats and habits.
 
     Seats follow the order people.yaml promises: a hiring team's first person is its manager, the others interview; recruiters
-    are those of the TA team at the same location, but for its last person, the coordinator. The second team slips and the
-    third shines. Raises InvalidConfiguration if nobody recruits or nobody hires.
+    are those of the TA team at the same location, but for its last person, the coordinator. The team at `SLIPS`
+    slips, the one at `SHINES` shines and has one recruiter only. Raises InvalidConfiguration if nobody recruits or nobody hires.
     """
     members: dict[str, list[str]] = {}
     for person in people.people.values():
@@ -124,8 +120,8 @@ def hiring_teams(people: People, dice: Random) -> tuple[HiringTeam, ...]:
             location=team.location or "head office",
             manager=members[team.key][0],
             interviewers=tuple(members[team.key][1:]),
-            recruiters=tuple(recruiters[:-1] or recruiters),
-            punctual={1: SLIPPING, 2: SHINING}.get(place, dice.uniform(*PUNCTUAL)),
+            recruiters=tuple(recruiters[:1] if place == SHINES else recruiters[:-1] or recruiters),
+            punctual={SLIPS: SLIPPING, SHINES: SHINING}.get(place, dice.uniform(*PUNCTUAL)),
         )
         for place, team in enumerate(hiring)
         for recruiters in [desks.get(team.location, default)]
@@ -151,7 +147,7 @@ def habits(teams: tuple[HiringTeam, ...], dice: Random) -> dict[str, float]:
 
 def open_requisitions(desk: Desk, teams: tuple[HiringTeam, ...], scale: Scale, start: datetime) -> list[Requisition]:
     """All requisitions of the stretch, oldest first; every team gets some, the slipping, the shining and the first team more."""
-    preferred = [teams[place] for place in (1, 2, 0) if place < len(teams)]
+    preferred = [teams[place] for place in (SLIPS, SHINES, 0) if place < len(teams)]
     order = [*preferred, *(team for team in teams if team not in preferred)]
     drawn = desk.dice.choices(order, [3 if team in preferred else 1 for team in order], k=scale.requisitions)
     seats = [*order, *preferred * 2, *order, *preferred * 2, *drawn][: scale.requisitions]

@@ -272,34 +272,31 @@ class Story:
 
 
 def cut(story: Iterable[Happening], ending: Happening) -> list[Happening]:
-    """The story if `ending` came first: what was still to happen does not, but interviews already held are still assessed.
+    """The story up to `ending`: what was still to happen does not, but interviews already held are still assessed.
 
-    A story that had ended before stays as it is. Interviews ahead are deleted a minute before the ending.
+    A story that had ended before gets no second ending. Interviews ahead are deleted a minute before it.
     """
     told = list(story)
     kept = [happening for happening in told if happening.at < ending.at]
-    if not alive(kept):
-        return told
-    held = {
+    booked = {
         happening.interview.id: happening.interview
         for happening in kept
         if happening.interview and happening.what in (What.INTERVIEW_SET, What.INTERVIEW_MOVED)
     }
     for happening in kept:
         if happening.what is What.INTERVIEW_DELETED and happening.interview:
-            held.pop(happening.interview.id, None)
-    ahead = [interview for interview in held.values() if interview.ends_at > ending.at]
-    before = ending.at - timedelta(minutes=1)
-    deleted = [replace(ending, at=before, what=What.INTERVIEW_DELETED, reason=None, interview=interview) for interview in ahead]
-    ahead_ids = {interview.id for interview in ahead}
+            booked.pop(happening.interview.id, None)
+    held = {number for number, interview in booked.items() if interview.ends_at <= ending.at}
     later = [
         happening
         for happening in told
-        if happening.at >= ending.at
-        and happening.scorecard
-        and happening.scorecard.interview.id in held
-        and happening.scorecard.interview.id not in ahead_ids
+        if happening.at >= ending.at and happening.scorecard and happening.scorecard.interview.id in held
     ]
+    if not alive(kept):
+        return [*kept, *later]
+    before = ending.at - timedelta(minutes=1)
+    ahead = [interview for number, interview in booked.items() if number not in held]
+    deleted = [replace(ending, at=before, what=What.INTERVIEW_DELETED, reason=None, interview=interview) for interview in ahead]
     return sorted([*kept, *deleted, ending, *later], key=lambda happening: happening.at)
 
 
