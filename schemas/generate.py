@@ -1,7 +1,7 @@
 """Writes the JSON Schemas of all agreed models to schemas/json/: `python -m schemas.generate`.
 
 One file for each model that is not part of another, and one for each union that travels in a topic. For editors (YAML with
-completion), for other languages, and to see in a review what a change of a model changes; a test fails while they are not current.
+completion), other languages, and to see in a review what a change of a model changes; a test fails while they are not current.
 """
 
 from __future__ import annotations
