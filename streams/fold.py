@@ -18,7 +18,7 @@ from streams.deadlines import Wait
 from streams.difference import Body, difference
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
 from streams.step import Message, Read, Step
-from streams.timeline import merge
+from streams.timeline import events, merge
 from streams.tracker_rows import (
     META,
     Meta,
@@ -33,7 +33,7 @@ from streams.tracker_rows import (
 )
 
 #: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
-BAD_FACT = (ValueError, TypeError, KeyError, AttributeError)
+BAD_FACT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Fold:
         self.step = Step()
         self.rows = Rows(read, self.step.changes)
         self.meta = Meta.decode(read(META))
+        # Of records that are read again the state knows more than they tell, and so does what is said of it.
+        self.offset = self.meta.offset = max(self.meta.offset, records[-1].offset)
         self.declared = declared
         self.waiting: list[tuple[bytes, int | None, tuple[Wait, ...]]] = []
         self.reasons: list[str] = []
@@ -88,16 +90,22 @@ class Fold:
 
     @property
     def marks(self) -> dict[str, dict[str, int]]:
-        """Watermarks, and for each declared kind without one that nothing of it is known to be complete."""
+        """Watermarks of the declared kinds; of one without a watermark nothing is known to be complete.
+
+        A watermark of a kind that nobody declares (any more) is not looked at: there is nothing to wait for.
+        """
         never = microseconds(NEVER)
-        found = {account: dict.fromkeys(kinds, never) for account, kinds in self.declared.items()}
-        for account, kinds in self.meta.marks.items():
-            found.setdefault(account, {}).update(kinds)
-        return found
+        told = self.meta.marks
+        return {a: {kind: told.get(a, {}).get(kind, never) for kind in kinds} for a, kinds in self.declared.items()}
 
     @property
     def pending(self) -> bool:
         return bool(self.meta.pending)
+
+    @property
+    def size(self) -> int:
+        """How many rows were decoded for it."""
+        return len(self._loaded)
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
@@ -118,6 +126,9 @@ class Fold:
     def _take_fact(self, fact: Fact, record: Any) -> None:
         if fact.requisition_id is None:
             self._reject(record, "no_requisition", "requisition_id", fact)
+            return
+        if "\0" in f"{fact.requisition_id}{fact.application_id}":
+            self._reject(record, "not_a_fact", "a zero byte in an id", fact)
             return
         self.meta.learned(fact.received_at)
         self.meta.newest[fact.account] = max(microseconds(fact.received_at), self.meta.newest.get(fact.account, 0))
@@ -188,6 +199,9 @@ class Fold:
             return False
         row.facts = merged
         try:
+            last = max(fact.occurred_at for fact in merged)
+            if last > instant(self.as_of):  # what is wrong with it must show now, not once its time has come
+                events(merged, self.agreement.people, last)
             self._judge(key, new_facts=True)
         except BAD_FACT:
             row.facts = before
@@ -272,9 +286,10 @@ class Fold:
         for obligation in evaluation.obligations:
             if obligation.verdict != Verdict.UNVERIFIED or obligation.deadline is None:
                 continue
-            behind = {kind: known[kind] for kind in self._stop_kinds(obligation) if kind in known}
-            if behind:
-                found.add((account, min(behind, key=lambda kind: (behind[kind], kind)), microseconds(obligation.deadline)))
+            deadline = microseconds(obligation.deadline)
+            behind = [(known[kind], kind) for kind in self._stop_kinds(obligation) if known.get(kind, deadline) < deadline]
+            if behind:  # else it is not for silence: the source does not tell what the promise is about
+                found.add((account, min(behind)[1], deadline))
         return tuple(sorted(found))
 
     def _stop_kinds(self, obligation: Obligation) -> set[str]:
@@ -287,7 +302,7 @@ class Fold:
     def _finish(self) -> Step:
         if self._told:
             self._outcomes["progress"] = ("", self._progress())
-        learned_at, offset = instant(self.as_of), self.records[-1].offset
+        learned_at, offset = instant(self.as_of), self.offset
         for subject, (changed, body) in self._outcomes.items():
             outcome = Outcome(
                 outcome_id=outcome_id(subject, changed, self.partition, offset),

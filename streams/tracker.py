@@ -16,9 +16,16 @@ from streams.agreement import Agreement
 from streams.deadlines import Deadlines
 from streams.fold import Fold, Limits, Topics
 from streams.step import Read, Step
-from streams.tracker_rows import META, header, instant, microseconds
+from streams.tracker_rows import META, Meta, Overlay, header, instant, microseconds
 
 __all__ = ["Limits", "Partition", "Topics", "Tracker"]
+
+
+#: After a recovery so many records are folded one by one. A worker may have died between the outcomes of a batch, of at most
+#: 1000 records, and its rows. If these records were cut in another way now, what it said at the end of its batch might be
+#: neither repeated nor taken back. Cut at each record, all that any cut could have said is said again, or followed by more.
+CAREFUL_RECORDS = 1000
+CAREFUL_ROWS = 50_000  #: that one step decodes for it, so that it ends
 
 
 class Partition:
@@ -27,6 +34,7 @@ class Partition:
     def __init__(self) -> None:
         self.deadlines = Deadlines()
         self.offset = -1  #: the last record that was folded in and is safe
+        self.recovered: int | None = None  #: the last record that was safe when the rows were recovered
         self.as_of: int | None = None  #: microseconds
         self.pending = False  #: there is work left that no record brings: a tick has to
 
@@ -55,21 +63,29 @@ class Tracker:
         self.partitions: dict[int, Partition] = {}
 
     def step(self, partition: int, records: list[Any], read: Read) -> Step:
-        """Fold one batch. Pure but for the deadlines in memory, which change only when the step is applied."""
+        """Fold one batch. Pure but for the deadlines in memory, which lose nothing if the step is not applied."""
         memory = self.partitions.setdefault(partition, Partition())
         memory.deadlines.give_back()
-        fold = Fold(self.agreement, self.declared, self.topics, self.limits, partition, records, read)
-        fold.take_records()
-        taken = memory.deadlines.take(fold.as_of, fold.marks, self.limits.due)
-        step = fold.run(taken)
-        reasons = fold.reasons
+        step, reasons = Step(), list[str]()
+        rows, left, full = 0, records, False
+        while left:
+            count = _together(left, memory, careful=rows < CAREFUL_ROWS)
+            over = Overlay(read, step.changes) if step.changes else read
+            fold = Fold(self.agreement, self.declared, self.topics, self.limits, partition, left[:count], over)
+            fold.take_records()
+            taken = memory.deadlines.take(fold.as_of, fold.marks, self.limits.due)
+            said = fold.run(taken)
+            for waiting in fold.waiting:  # too early does no harm: the row says whether there is anything to do
+                memory.deadlines.put(*waiting)
+            step.changes |= said.changes
+            step.messages += said.messages
+            reasons += fold.reasons
+            rows, left, full = rows + fold.size, left[count:], len(taken) >= self.limits.due
 
         def applied() -> None:
             memory.deadlines.keep()
-            for key, due, waits in fold.waiting:
-                memory.deadlines.put(key, due, waits)
-            memory.offset, memory.as_of = records[-1].offset, fold.as_of
-            memory.pending = fold.pending or len(taken) >= self.limits.due
+            memory.offset, memory.as_of = fold.offset, fold.as_of
+            memory.pending = fold.pending or full
             for reason in reasons:
                 self.rejected(reason)
 
@@ -85,6 +101,7 @@ class Tracker:
                 memory.deadlines.put(key, due, waits)
                 if number % 2000 == 1999:
                     yield
+        memory.recovered = Meta.decode(read(META)).offset
         memory.pending = read(META) is not None  # one tick shows whether anything is left to do
         self.partitions[partition] = memory
 
@@ -95,3 +112,11 @@ class Tracker:
             return False
         due = memory.deadlines.next_due()
         return memory.pending or (due is not None and due <= microseconds(now))
+
+
+def _together(records: list[Any], memory: Partition, *, careful: bool) -> int:
+    """How many of the records are folded as one: all, but one by one what a batch before the recovery may have told of."""
+    safe = memory.recovered
+    if not careful or safe is None or records[0].offset > safe + CAREFUL_RECORDS:
+        return len(records)
+    return sum(record.offset <= safe for record in records) or 1

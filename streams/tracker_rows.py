@@ -16,8 +16,8 @@ a recovery reads a million rows without decoding a fact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -95,6 +95,24 @@ def header(value: bytes) -> tuple[int | None, tuple[Wait, ...]]:
     return due, tuple((account, kind, deadline) for account, kind, deadline in waits)
 
 
+class Overlay:
+    """What will be read once `changes` are written."""
+
+    def __init__(self, read: Read, changes: Mapping[bytes, bytes | None]) -> None:
+        self._read = read
+        self._changes = changes
+
+    def __call__(self, key: bytes) -> bytes | None:
+        return self._changes[key] if key in self._changes else self._read(key)
+
+    def items(self, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        added = sorted(k for k in self._changes if k.startswith(prefix) and k >= start)
+        for key in _merged((key for key, _ in self._read.items(prefix, start)), added):
+            value = self(key)
+            if value is not None:
+                yield key, value
+
+
 class Rows:
     """Rows read from the table, with the changes of one step on top."""
 
@@ -163,6 +181,7 @@ def _merged(stored: Iterable[bytes], added: list[bytes]) -> Iterator[bytes]:
 class Meta:
     """The partition's own row; instants in microseconds since the epoch."""
 
+    offset: int = -1  #: of the last record that was folded in
     as_of: int | None = None  #: the latest instant that any record told of
     tick: int | None = None
     marks: dict[str, dict[str, int]] = field(default_factory=dict)  #: account -> kind -> complete until
@@ -175,12 +194,11 @@ class Meta:
             return cls()
         body = orjson.loads(value)
         if body.pop("schema") != SCHEMA:
-            raise ValueError("the partition's row is of another schema")
+            raise UnknownRow(f"the partition's row is of another schema; this program knows {SCHEMA}")
         return cls(**body)
 
     def encode(self) -> bytes:
-        fields = {"as_of": self.as_of, "tick": self.tick, "marks": self.marks, "newest": self.newest, "pending": self.pending}
-        return orjson.dumps({"schema": SCHEMA, **fields})
+        return orjson.dumps({"schema": SCHEMA, **{spec.name: getattr(self, spec.name) for spec in fields(self)}})
 
     def learned(self, at: datetime) -> None:
         self.as_of = max(microseconds(at), self.as_of if self.as_of is not None else microseconds(at))

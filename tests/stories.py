@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -36,7 +36,7 @@ class Expectation:
 
     as_of: datetime
     obligation: str
-    fields: dict[str, Any]
+    fields: dict[str, Any] | Literal["absent"]
 
 
 @dataclass(frozen=True)
