@@ -1,0 +1,130 @@
+"""`mutual-sla check`: all faults at once, each with file, line and mend, and nothing starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from streams import check
+from streams.errors import InvalidConfiguration
+from streams.settings import Settings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FILES = ("policy.yaml", "calendars.yaml", "people.yaml", "stages.yaml", "sources.yaml")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        shutil.copy(DEPLOY / name, tmp_path / name)
+    return tmp_path
+
+
+def faults(folder: Path) -> list[str]:
+    inspection = check.inspect(folder)
+    return inspection.faults.lines()
+
+
+def change(path: Path, old: str, new: str) -> int:
+    """Replaces the first `old`, and gives the line it is on."""
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path.name}"
+    path.write_text(text.replace(old, new, 1))
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_the_samples_have_no_fault_and_no_warning(folder: Path) -> None:
+    inspection = check.inspect(folder)
+    assert inspection.faults.lines() == []
+    assert inspection.warnings.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("policy.yaml", "stop: [{kind: requisition.intake_held}]", "stop: [{kind: requisition.intake_hold}]", "did you mean"),
+        ("policy.yaml", "reporting_zone: Europe/Berlin", "reporting_zone: Europe/Berlim", "not an IANA time zone"),
+        ("policy.yaml", "where: {stage: manager_review}", "where: {stage: manager_revue}", "did you mean manager_review?"),
+        ("policy.yaml", "target: {business_days: 3}", "target: {business_days: 3, elapsed_hours: 2}", "exactly one of"),
+        ("policy.yaml", "target: {business_days: 3}", "target: {business_days: 3000}", "longer than 366 days"),
+        ("policy.yaml", "sibling: submit_feedback", "sibling: submit_feedbak", "did you mean submit_feedback?"),
+        ("policy.yaml", "contingent_on: approve_offer", "contingent_on: first_slate", "wait for it with requires"),
+        ("policy.yaml", "objective: 0.95", "objektive: 0.95", "objektive"),
+        ("calendars.yaml", "zone: Europe/Berlin", "zone: Berlin", "IANA"),
+        ("calendars.yaml", "country: DE", "country: XX", "XX"),
+        ("people.yaml", "team: ta-emea", "team: ta-nowhere", "ta-nowhere"),
+        ("sources.yaml", "system: greenhouse", "system: greenhaus", "greenhaus"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(folder: Path, file: str, old: str, new: str, said: str) -> None:
+    line = change(folder / file, old, new)
+    found = [fault for fault in faults(folder) if said in fault]
+    assert found, f"nothing says {said!r}: {faults(folder)}"
+    place = found[0].split(": ")[0]
+    assert place.rpartition(":")[0].endswith(file)
+    assert abs(int(place.rpartition(":")[2]) - line) <= 1
+
+
+def test_all_faults_of_all_files_are_listed_at_once(folder: Path) -> None:
+    change(folder / "policy.yaml", "stop: [{kind: requisition.intake_held}]", "stop: [{kind: nonsense}]")
+    change(folder / "calendars.yaml", "zone: Europe/Berlin", "zone: Nowhere")
+    change(folder / "people.yaml", "team: ta-emea", "team: ta-nowhere")
+    change(folder / "sources.yaml", "system: greenhouse", "system: greenhaus")
+    with pytest.raises(InvalidConfiguration) as caught:
+        check.run(Settings(deploy_dir=folder), as_json=False)
+    assert caught.value.exit_code == 78
+    named = {fault.split(":")[0].rpartition("/")[2] for fault in caught.value.faults}
+    assert {"policy.yaml", "calendars.yaml", "people.yaml", "sources.yaml"} <= named
+
+
+def test_a_commitment_that_no_source_can_measure_is_refused(folder: Path) -> None:
+    change(folder / "sources.yaml", "offers]", "]")
+    change(folder / "sources.yaml", "scorecards, ", "")
+    assert any("submit_feedback" in fault and "scorecard.submitted" in fault for fault in faults(folder)), faults(folder)
+
+
+def test_contingencies_in_a_circle_are_refused(folder: Path) -> None:
+    change(
+        folder / "policy.yaml",
+        "    stop: [{kind: requisition.approved}]",
+        "    contingent_on: hold_intake\n    stop: [{kind: requisition.approved}]",
+    )
+    change(
+        folder / "policy.yaml",
+        "    stop: [{kind: requisition.intake_held}]",
+        "    contingent_on: provide_role_information\n    stop: [{kind: requisition.intake_held}]",
+    )
+    assert sum("waits for itself" in fault for fault in faults(folder)) == 2
+
+
+def test_windows_that_overlap_are_refused(folder: Path) -> None:
+    change(folder / "calendars.yaml", '"13:30-17:30"', '"12:00-17:30"')
+    assert any("overlap" in fault or "order" in fault for fault in faults(folder)), faults(folder)
+
+
+def test_two_versions_of_one_date_are_refused(folder: Path) -> None:
+    text = (folder / "policy.yaml").read_text()
+    stanza = text[text.index("  - name: hold_intake") : text.index("  - name: first_slate")]
+    stanza = stanza.replace("*requisition_over", "[{kind: requisition.closed}]").replace(
+        "*resumed", "[{kind: requisition.resumed}]"
+    )
+    (folder / "policy.yaml").write_text(text + "\n" + stanza)
+    assert any("hold_intake" in fault and "already on line" in fault for fault in faults(folder))
+
+
+def test_yaml_that_cannot_be_read_is_one_clear_fault(folder: Path) -> None:
+    (folder / "policy.yaml").write_text("version: [1\n")
+    assert [fault for fault in faults(folder) if "policy.yaml" in fault]
+
+
+def test_json_is_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check.run(Settings(deploy_dir=folder), as_json=True)
+    assert json.loads(capsys.readouterr().out) == []
+    line = change(folder / "policy.yaml", "stop: [{kind: requisition.intake_held}]", "stop: [{kind: nonsense}]")
+    with pytest.raises((InvalidConfiguration, SystemExit)):
+        check.run(Settings(deploy_dir=folder), as_json=True)
+    (fault,) = json.loads(capsys.readouterr().out)
+    assert str(line) in str(fault)
