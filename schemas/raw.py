@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.base import Agreed, Instant
 
+VENDOR = "vendor."  #: what the names of a vendor's own headers begin with in Kafka
 Channel = Literal["webhook", "record", "fact", "watermark"]
 
 
@@ -31,13 +32,25 @@ class RawHeaders(Agreed):
     actor_role: str | None = None  #: for channel `fact`: the role of that identity
     backfill: bool = False
     retry_of: str | None = None  #: `topic:partition:offset` of the record that `rejected retry` put back
+    #: Headers of the request that say what happened, where a vendor's body does not; only those its connector names.
+    vendor: dict[str, str] = Field(default_factory=dict)
 
     def to_kafka(self) -> list[tuple[str, bytes]]:
-        return [(k, str(v).encode()) for k, v in self.model_dump(mode="json", exclude_none=True).items()]
+        """One Kafka header a field; those of the vendor as `vendor.<name>`."""
+        own = self.model_dump(mode="json", exclude_none=True, exclude={"vendor"})
+        named = {f"{VENDOR}{name}": value for name, value in self.vendor.items()}
+        return [(name, str(value).encode()) for name, value in {**own, **named}.items()]
 
     @classmethod
     def from_kafka(cls, headers: Iterable[tuple[str, bytes]]) -> RawHeaders:
-        return cls.model_validate({k: v.decode() for k, v in headers})
+        fields: dict[str, object] = {}
+        vendor: dict[str, str] = {}
+        for name, value in headers:
+            if name.startswith(VENDOR):
+                vendor[name.removeprefix(VENDOR)] = value.decode()
+            else:
+                fields[name] = value.decode()
+        return cls.model_validate({**fields, "vendor": vendor} if vendor else fields)
 
 
 class Rejected(Agreed):

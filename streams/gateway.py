@@ -27,7 +27,7 @@ from streams import metrics
 from streams.access import Access, Identity
 from streams.check import load_sources
 from streams.clock import Clock
-from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector
+from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector, Handshaking, Timestamped
 from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
 from streams.inbox import JSON_LINES, FactDesk, account_of_subject, complete_until, split_records
@@ -42,6 +42,7 @@ BATCH_LIMIT = 16  #: how many times max_body_bytes a POST /records may have: its
 FACT_ROLES = frozenset({"talent_acquisition", "hiring_manager", "approver"})
 CONNECTIONS = 1024  #: hard limit of the server, above Door's, which answers in words
 DELIVERY_ID_LENGTH = 200
+VENDOR_HEADER_LENGTH = 1000
 
 REQUESTS = metrics.GATEWAY_REQUESTS.counter()
 REQUEST_SECONDS = metrics.GATEWAY_REQUEST_SECONDS.histogram()
@@ -148,10 +149,14 @@ class Gateway:
         _json_like(request)
         body = await read_body(request, self.settings.max_body_bytes, self._body_seconds)
         vendor = dict(request.headers)  # lower-case names
+        echo = connector.handshake(vendor) if isinstance(connector, Handshaking) else None
+        if echo is not None:  # before there is a secret: nothing is kept of it
+            return answer(200, {"request_id": request.state.request_id}, echo)
         self._verify(connector, source, vendor, body, request.state.request_id)
         if not connector.is_ping(body):
             delivery = (connector.delivery_id(vendor) or "")[:DELIVERY_ID_LENGTH] or None
-            headers = self._headers(request, source.account, source.system, "webhook", delivery_id=delivery)
+            kept = {name: vendor[name][:VENDOR_HEADER_LENGTH] for name in _kept(connector) if name in vendor}
+            headers = self._headers(request, source.account, source.system, "webhook", delivery_id=delivery, vendor=kept)
             await self._append(headers, [body])
         return answer(connector.success_status, {"request_id": request.state.request_id})
 
@@ -161,6 +166,8 @@ class Gateway:
             if not live:
                 raise InvalidSignature("the account has no webhook secret")
             connector.verify(headers, body, live)
+            if isinstance(connector, Timestamped) and abs(self.clock.now() - connector.signed_at(headers)) > connector.max_age:
+                raise InvalidSignature("the signed time is too old: a replay, or a clock that is wrong")
         except InvalidSignature as error:
             log.warning("signature_refused", account=source.account, reason=str(error), request_id=request_id)
             # Some vendors stop for good on 401, so that a secret rotated too early would lose events.
@@ -188,7 +195,7 @@ class Gateway:
             raise Refused(403, f"role {who.role} may not do this", f"use a token with one of: {', '.join(sorted(roles))}")
         return who
 
-    def _headers(self, request: Request, account: str, system: str, channel: Channel, **more: str | bool | None) -> RawHeaders:
+    def _headers(self, request: Request, account: str, system: str, channel: Channel, **more: object) -> RawHeaders:
         known = {"tenant": self.sources.tenant, "received_at": self.clock.now(), "request_id": request.state.request_id}
         return RawHeaders.model_validate({**known, "account": account, "system": system, "channel": channel, **more})
 
@@ -224,6 +231,12 @@ def _initialise(accounts: Iterable[str]) -> None:
     for pair in [*((account, channel) for account in accounts for channel in channels), (MANUAL_ACCOUNT, "fact")]:
         BODIES.labels(*pair)
         BODY_BYTES.labels(*pair)
+
+
+def _kept(connector: Connector) -> frozenset[str]:
+    """The request headers its facts are read from: a whitelist, so that no signature ever gets into the log."""
+    names: frozenset[str] = getattr(connector, "vendor_headers", frozenset())
+    return names
 
 
 def _json_like(request: Request, more: Iterable[str] = ()) -> str | None:

@@ -7,7 +7,8 @@ environment and no socket; everything it must know about the delivery is in the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from schemas.fact import Fact
 from schemas.raw import RawHeaders
@@ -16,8 +17,35 @@ from streams.connectors.greenhouse import GREENHOUSE
 from streams.stages import StageMap
 
 
+@runtime_checkable
+class Handshaking(Protocol):
+    """A vendor that calls once before it sends anything, to see whether somebody is there."""
+
+    def handshake(self, headers: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The headers to answer 200 with if this is that call, else None. It is not signed yet: it must cause nothing."""
+        ...
+
+
+@runtime_checkable
+class Timestamped(Protocol):
+    """A vendor that signs the time of each request: an old one is a replay."""
+
+    @property
+    def max_age(self) -> timedelta:
+        """How far the signed time may be from ours, either way."""
+        ...
+
+    def signed_at(self, headers: Mapping[str, str]) -> datetime:
+        """The signed time, of headers that were verified. Raises InvalidSignature if it is none."""
+        ...
+
+
 class Connector(Protocol):
-    """One system's dialect. `docs/connectors.md` says for each what is documented, and what is not."""
+    """One system's dialect. `docs/connectors.md` says for each what is documented, and what is not.
+
+    A connector may be `Handshaking` and `Timestamped` besides, and may name in `vendor_headers` (a frozenset of lower-case
+    names) the request headers that the gateway keeps for `normalise` as `RawHeaders.vendor`.
+    """
 
     @property
     def system(self) -> str:
