@@ -86,7 +86,7 @@ def stories() -> list[Story]:
 def compare(story: Story, expectation: Expectation, found: dict[str, Obligation]) -> None:
     """The named fields of one obligation, times in the story's own notation."""
     obligation = found.get(expectation.obligation)
-    if expectation.fields == "absent":
+    if isinstance(expectation.fields, str):  # "absent"
         assert obligation is None, f"{expectation.obligation} is there at {expectation.as_of}: {obligation}"
         return
     assert obligation is not None, f"{expectation.obligation} is missing; there are {sorted(found)}"

@@ -73,7 +73,7 @@ REVIEW = f"review_candidate:{REQUISITION}:a1:1"
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.name)
 def test_the_tracker_tells_the_story(story: Story) -> None:
-    told = Tracked(agreement(story.policy))
+    told = Tracked(agreement(story.policy), {mark.account: frozenset(mark.kinds) for mark in story.watermarks})
     told.feed(*(mark.model_copy(update={"received_at": story.facts[0].received_at}) for mark in story.watermarks))
     left = sorted(story.facts, key=lambda fact: fact.received_at)
     for as_of in sorted({expectation.as_of for expectation in story.expectations}):
@@ -406,3 +406,170 @@ def test_every_kind_of_fact_can_be_folded() -> None:
     assert told.letters == []
     assert [type(body) for body in told.applications().values()] == [ApplicationState]
     agree(told, evaluated(facts_of_all, MONDAY + 30 * DAY))
+
+
+# -- a requisition of any size -------------------------------------------------------------------------------------------
+
+
+def test_a_requisition_with_ten_thousand_applications() -> None:
+    """Rows stay small, one event rewrites what is its own, and a hold reaches all of them in bounded steps."""
+    size = 10_000
+    told = Tracked(AGREEMENT)
+    told.feed(a_fact("requisition.opened", MONDAY - DAY, None), a_fact("requisition.approved", MONDAY - DAY, None))
+    for first in range(0, size, 500):
+        told.feed(*(submitted(MONDAY + timedelta(seconds=n), f"a{n}") for n in range(first, first + 500)))
+    assert len(told.applications()) == size
+    assert max(map(len, told.table.rows.values())) < 16 << 10
+
+    before = len(told.outcomes)
+    begun = time.perf_counter()
+    one = told.feed(a_fact("application.rejected", MONDAY + HOUR, "a77"))
+    seconds = time.perf_counter() - begun
+    assert sum(len(value or b"") for value in one.changes.values()) < 32 << 10, "one event, one application's rows"
+    news = {subject.partition(":")[0] for subject in (getattr(o.body, "obligation_id", "state") for o in told.outcomes[before:])}
+    assert "review_candidate" in news
+    print(f"one event in a requisition of {size} applications: {seconds * 1000:.0f} ms")
+
+    held = told.feed(a_fact("requisition.held", MONDAY + 2 * HOUR, None))
+    assert len(held.messages) <= 3 * Limits().pending, "bounded"
+    assert told.tracker.has_work(PARTITION, MONDAY + 2 * HOUR)
+    ticks = told.tick(MONDAY + 3 * HOUR)
+    assert ticks >= size // Limits().pending - 1
+    paused = [a for a in told.applications().values() if a.holdings[-1].holder == "paused"]
+    assert len(paused) == size - 1
+    assert max(map(len, told.table.rows.values())) < 16 << 10
+    assert not [o for o in told.obligations().values() if o.commitment == "review_candidate" and o.deadline is not None][1:]
+
+
+def test_an_application_with_very_many_facts_is_kept_in_pieces() -> None:
+    told = Tracked(AGREEMENT)
+    note = "x" * 2000
+    for first in range(0, 400, 100):
+        told.feed(
+            *(
+                a_fact("application.updated", MONDAY + timedelta(seconds=n), attributes={"note": f"{n}{note}"})
+                for n in range(first, first + 100)
+            )
+        )
+    pieces = [key for key in told.table.rows if key.startswith(b"c\0")]
+    assert len(pieces) > 2
+    assert max(map(len, told.table.rows.values())) <= PIECE_BYTES
+    row = Rows(told.table, {}).load(application_key(REQUISITION, f"{ACCOUNT}/a1"))
+    assert len(row.facts) == 400
+    changes: dict[bytes, bytes | None] = {}
+    row.facts = row.facts[:3]
+    Rows(told.table, changes).save(row)
+    told.table.write(changes)
+    assert not [key for key in told.table.rows if key.startswith(b"c\0")], "pieces that are no longer needed are deleted"
+    assert len(Rows(told.table, {}).load(row.key).facts) == 3
+
+
+# -- late, silent, wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_late_fact_of_the_requisition_revises_an_ended_application() -> None:
+    told = Tracked(AGREEMENT)
+    told.feed(submitted(MONDAY), a_fact("application.rejected", MONDAY + 4 * DAY))
+    assert told.obligations()[REVIEW].verdict == Verdict.MISSED
+    declined = a_fact("request.declined", MONDAY + DAY, None, MONDAY + 9 * DAY, attributes={"reason_code": "unlawful"})
+    told.feed(declined)
+    assert told.obligations()[REVIEW].verdict == Verdict.CANCELLED
+    assert [o.learned_at for o in told.of(REVIEW)][-1] == MONDAY + 9 * DAY
+
+
+def test_an_obligation_the_facts_no_longer_give_is_taken_back_and_may_return() -> None:
+    told = Tracked(AGREEMENT)
+    wrong = submitted(MONDAY)
+    told.feed(wrong)
+    better = wrong.model_copy(update={"occurred_at_source": Origin.EVENT, "attributes": {"stage": "screen"}})
+    told.feed(better)
+    gone = told.obligations()[REVIEW]
+    assert (gone.verdict, gone.reason) == (Verdict.CANCELLED, "no longer applies")
+    assert gone.owner == told.of(REVIEW)[0].body.owner  # type: ignore[union-attr]
+    said = len(told.of(REVIEW))
+    told.feed(better, Tick(at=MONDAY + HOUR))
+    assert len(told.of(REVIEW)) == said, "it is taken back once"
+    told.feed(submitted(MONDAY + HOUR).model_copy(update={"fact_id": "another"}))
+    assert told.obligations()[REVIEW].verdict == Verdict.OPEN
+
+
+def test_a_silent_source_blames_nobody_until_its_watermark_comes() -> None:
+    kinds = frozenset(k for k in FACT_KINDS if k.startswith("application."))
+    told = Tracked(AGREEMENT, {ACCOUNT: kinds})
+    told.feed(submitted(MONDAY))
+    deadline = told.obligations()[REVIEW].deadline
+    assert deadline is not None
+    told.tick(deadline + HOUR)
+    assert told.obligations()[REVIEW].verdict == Verdict.UNVERIFIED
+    learned = deadline + 2 * HOUR
+
+    def mark(until: datetime, *of: str) -> Watermark:
+        return Watermark(account=ACCOUNT, kinds=of, complete_until=until, received_at=learned)
+
+    told.feed(mark(deadline - HOUR, *kinds))
+    assert told.obligations()[REVIEW].verdict == Verdict.UNVERIFIED
+    told.restart()
+    told.feed(mark(deadline, "application.stage_changed"))
+    assert told.obligations()[REVIEW].verdict == Verdict.UNVERIFIED, "rejections are not complete yet"
+    told.feed(mark(deadline, *kinds))
+    assert told.obligations()[REVIEW].verdict == Verdict.OVERDUE
+    assert told.of(REVIEW)[-1].learned_at == learned
+    progress = told.current()["progress"]
+    assert isinstance(progress, Progress)
+    assert progress.watermarks[ACCOUNT]["application.rejected"] == deadline
+
+
+def test_deadlines_pass_at_the_tick_also_after_a_restart() -> None:
+    told = Tracked(AGREEMENT)
+    told.feed(submitted(MONDAY))
+    deadline = told.obligations()[REVIEW].deadline
+    assert deadline is not None
+    told.restart()
+    told.tick(deadline)
+    assert told.obligations()[REVIEW].verdict == Verdict.OPEN, "at the very deadline it is in time"
+    assert not told.tracker.has_work(PARTITION, deadline)
+    late = deadline + timedelta(microseconds=1)
+    assert told.tracker.has_work(PARTITION, late)
+    told.tick(late)
+    assert told.obligations()[REVIEW].verdict == Verdict.OVERDUE
+
+
+def test_what_cannot_be_read_or_judged_is_a_dead_letter_and_the_rest_goes_on() -> None:
+    told = Tracked(AGREEMENT)
+    nowhere = submitted(MONDAY, "a9").model_copy(update={"requisition_id": None})
+    impossible = a_fact(
+        "interview.scheduled", MONDAY, "a1", interview_id=f"{ACCOUNT}/i1", attributes={"ends_at": "no time", "starts_at": "x"}
+    )
+    told.feed(b"not json", None, b'{"type":"fact","kind":"x"}', nowhere, impossible, submitted(MONDAY), Tick(at=MONDAY))
+    assert sorted(told.reasons) == ["cannot_be_evaluated", "no_requisition", "not_a_fact", "not_a_fact", "not_a_fact"]
+    assert sorted(letter.offset for letter in told.letters) == [0, 1, 2, 3, 4]
+    assert told.obligations()[REVIEW].verdict == Verdict.OPEN
+    row = Rows(told.table, {}).load(application_key(REQUISITION, f"{ACCOUNT}/a1"))
+    assert [fact.kind for fact in row.facts] == ["application.stage_changed"]
+
+
+def test_rows_of_a_newer_schema_are_not_touched() -> None:
+    table = Table()
+    key = application_key(REQUISITION, f"{ACCOUNT}/a1")
+    table.write({key: b"[99,null,[],0]\n[]\n{}"})
+    with pytest.raises(UnknownRow, match="schema 99"):
+        Rows(table, {}).load(key)
+    told = Tracked(AGREEMENT)
+    told.table = table
+    with pytest.raises(UnknownRow, match="schema 99"):
+        told.restart()
+
+
+def test_the_partition_remembers_time_sources_and_work() -> None:
+    told = Tracked(AGREEMENT, limits=Limits(due=10, pending=1))
+    told.feed(*(submitted(MONDAY, f"a{n}") for n in range(4)))
+    told.feed(a_fact("requisition.held", MONDAY + HOUR, None), Tick(at=MONDAY + HOUR))
+    meta = Meta.decode(told.table(META))
+    assert list(meta.pending) == [REQUISITION]
+    told.restart()
+    told.tick(MONDAY + HOUR)
+    assert Meta.decode(told.table(META)).pending == {}
+    assert {a.holdings[-1].holder for a in told.applications().values()} == {"paused"}
+    assert all(isinstance(a, ApplicationState) for a in told.applications().values())
+    assert all(isinstance(o, Obligation) for o in told.obligations().values())
+    assert MAX_ROW_BYTES >= PIECE_BYTES
