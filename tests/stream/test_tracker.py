@@ -19,7 +19,7 @@ from streams.tracker import Limits
 from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, application_key
 from tests.property.test_core_properties import facts, marks
 from tests.stories import ACCOUNT, REQUISITION, Story, agreement, compare, stories
-from tests.tracked import MAX_ROW_BYTES, PARTITION, Table, Told, Tracked
+from tests.tracked import PARTITION, Table, Told, Tracked
 
 AGREEMENT = agreement()
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
