@@ -47,7 +47,7 @@ class Interval(Agreed):
 class FactRef(Agreed):
     """A fact (or derived moment) a verdict rests on."""
 
-    role: str  #: start, requires, stop, cancel, pause, resume, excuse
+    role: str  #: start, requires, stop, cancel; because: a fact from which the derived moment of that kind follows
     event_id: str
     kind: str
     occurred_at: Instant
@@ -100,6 +100,8 @@ class Obligation(Agreed):
     def digest(self) -> str:
         """Hash of what is said, without the running totals that change with every tick."""
         body = self.model_dump(mode="json")
+        # a derived moment stays the same when the facts behind it are read once more
+        body["receipt"]["facts"] = [fact for fact in body["receipt"]["facts"] if fact["role"] != "because"]
         if self.ended_at is None:
             for moving in ("elapsed_us", "business_us"):
                 body.pop(moving)

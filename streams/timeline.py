@@ -6,7 +6,7 @@ adds the moments that follow from facts (`interview.booked`, `interview.ended`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,7 @@ class Event:
     not_before: datetime | None = None
     undone_at: datetime | None = None  #: a scorecard that was deleted then
     backfill: bool = False
+    because: tuple[str, ...] = ()  #: of a derived moment, the facts it follows from
     key: tuple[datetime, int, int, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -165,7 +166,8 @@ def _event(fact: Fact, people: People, deleted: Mapping[object, datetime]) -> Ev
 
 def _recruiter_named(fact: Fact) -> Event:
     """The first fact of the requisition that names a recruiter: somebody took it."""
-    return Event(fact.occurred_at, f"recruiter.named:{fact.fact_id}", "recruiter.named", {}, backfill=fact.backfill)
+    name = f"recruiter.named:{fact.fact_id}"
+    return Event(fact.occurred_at, name, "recruiter.named", {}, backfill=fact.backfill, because=(fact.fact_id,))
 
 
 def _attributes(fact: Fact, people: People) -> Mapping[str, Any]:
@@ -190,6 +192,7 @@ class _Interview:
     step: object
     booked: tuple[Event, ...]
     backfill: bool
+    fact_id: str  #: of its latest version
 
     def ended(self) -> Event:
         assert self.held_at is not None
@@ -201,6 +204,7 @@ class _Interview:
             application_id=self.application_id,
             interview_id=self.interview_id,
             backfill=self.backfill,
+            because=(self.fact_id,),
         )
 
 
@@ -245,6 +249,7 @@ def _interview(interview_id: str, versions: list[Fact], dropped_at: datetime | N
         step=last.attributes.get("interview_step_id"),
         booked=_booked(versions),
         backfill=all(v.backfill for v in versions),
+        fact_id=last.fact_id,
     )
 
 
@@ -267,6 +272,7 @@ def _booked(versions: list[Fact]) -> tuple[Event, ...]:
                 application_id=version.application_id,
                 interview_id=version.interview_id,
                 backfill=version.backfill,
+                because=(version.fact_id,),
             )
         )
         time = new_time
@@ -320,41 +326,52 @@ def _feedback_completed(interviews: list[_Interview], found: list[Event], as_of:
     A pair (interview, interviewer) is owed from the booking until its first scorecard (but not before the interview's
     end), or until the interview is called off. A moment counts only if at least one scorecard came in since the last.
     """
-    cards: dict[tuple[str | None, str | None], datetime] = {}
-    for event in found:
-        if event.kind == "scorecard.submitted":
-            pair = (event.interview_id, event.person)
-            cards[pair] = min(event.at, cards.get(pair, event.at))
-    owed: list[tuple[datetime, datetime | None, bool]] = []  # from, until, whether feedback ended it
-    for interview in interviews:
-        for person in interview.interviewers:
-            begin = min(interview.known_from, interview.held_at or interview.known_from)
-            if interview.held_at is None:
-                owed.append((begin, interview.dropped_at, False))
-                continue
-            card = cards.get((interview.interview_id, person))
-            owed.append((begin, max(card, interview.held_at) if card is not None else None, True))
-    owed.sort(key=lambda pair: pair[0])
+    owed = sorted(_owed(interviews, found), key=lambda pair: pair[0])
     moments: list[Event] = []
-    until, given = None, False
-    for index, (_begin, end, by_feedback) in enumerate(owed):
+    until: datetime | None = None
+    cards: list[Event] = []
+    for index, (_begin, end, card) in enumerate(owed):
         if end is None or end > as_of:
             break
         until = end if until is None else max(until, end)
-        given = given or by_feedback
+        cards += [card] if card is not None else []
         following = owed[index + 1][0] if index + 1 < len(owed) else None
-        if given and (following is None or following > until):
-            moments.append(_completed(until, interviews[0].application_id, any(i.backfill for i in interviews)))
-            until, given = None, False
+        if cards and (following is None or following > until):
+            moments.append(_completed(until, cards))
+            until, cards = None, []
     return moments
 
 
-def _completed(at: datetime, application_id: str | None, backfill: bool) -> Event:
+def _owed(interviews: list[_Interview], found: list[Event]) -> Iterator[tuple[datetime, datetime | None, Event | None]]:
+    """For each pair: from when it is owed, until when (None: still), and the scorecard that ended it.
+
+    An interview that tells no end, an all-day one, is owed nothing: nobody can say when.
+    """
+    cards: dict[tuple[str | None, str | None], Event] = {}
+    for event in found:
+        pair = (event.interview_id, event.person)
+        if event.kind == "scorecard.submitted" and (pair not in cards or event.key < cards[pair].key):
+            cards[pair] = event
+    for interview in interviews:
+        if interview.held_at is None and interview.dropped_at is None:
+            continue
+        begin = min(interview.known_from, interview.held_at or interview.known_from)
+        for person in interview.interviewers:
+            if interview.held_at is None:
+                yield begin, interview.dropped_at, None
+                continue
+            card = cards.get((interview.interview_id, person))
+            yield begin, max(card.at, interview.held_at) if card is not None else None, card
+
+
+def _completed(at: datetime, cards: list[Event]) -> Event:
+    application_id = cards[0].application_id
     return Event(
         at=at,
         event_id=f"feedback.completed:{application_id}:{at.isoformat()}",
         kind="feedback.completed",
         attributes={},
         application_id=application_id,
-        backfill=backfill,
+        backfill=any(card.backfill for card in cards),
+        because=tuple(sorted(card.event_id for card in cards)),
     )

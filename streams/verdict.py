@@ -172,7 +172,9 @@ def _evidence(clock: Clock, ruling: _Ruling) -> tuple[FactRef, ...]:
     if ruling.ended is not None:
         cancels = ruling.ended is clock.cancel or ruling.verdict == Verdict.CANCELLED
         roles.append(("cancel" if cancels else "stop", ruling.ended))
-    return tuple(FactRef(role=r, event_id=e.event_id, kind=e.kind, occurred_at=e.at) for r, e in roles)
+    told = [FactRef(role=r, event_id=e.event_id, kind=e.kind, occurred_at=e.at) for r, e in roles]
+    told += [FactRef(role="because", event_id=b, kind=e.kind, occurred_at=e.at) for _, e in roles for b in e.because]
+    return tuple(told)
 
 
 def _arithmetic(clock: Clock, owed: Terms, ruling: _Ruling, intervals: Sequence[Interval]) -> tuple[str, ...]:
