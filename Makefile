@@ -34,4 +34,7 @@ bench: setup ## measure: events a second, latency, recovery
 	@for measure in benchmarks/*.py; do echo "bench: $$measure"; $(BIN)/python "$$measure" $(ARGS) || exit; done
 
 down: ## stop everything that `up` or `demo` started
-	@if [ -x $(BIN)/mutual-sla ]; then $(BIN)/mutual-sla down; fi
+	@if [ -x $(BIN)/mutual-sla ]; then \
+	  $(BIN)/mutual-sla down; \
+	  $(BIN)/mutual-sla down --state-dir "$${MUTUAL_SLA_STATE_DIR:-$$HOME/.local/state/mutual-sla}/demo"; \
+	fi
