@@ -12,9 +12,11 @@ import re
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from time import monotonic, sleep
+from typing import Any
 
 import structlog
 from kafka import KafkaAdminClient
@@ -70,8 +72,24 @@ def fetch_jars() -> Path:
 class KafkaNode:
     """A Kafka node in `directory`. Not started by making it; `with KafkaNode(...) as node` starts and stops it."""
 
-    def __init__(self, directory: Path, port: int | None = None, *, heap: str = "512m", start_timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int | None = None,
+        *,
+        heap: str = "512m",
+        start_timeout: float = 60.0,
+        properties: str = "",
+        format_options: Sequence[str] = (),
+        client: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`properties`: more lines of server.properties, where ${PORT} is ours and a later line wins; `format_options`: of
+        Kafka's StorageTool, such as --add-scram; `client`: what kafka-python needs to get in, beside the address.
+        """
         self.directory = directory
+        self.properties = properties
+        self.format_options = tuple(format_options)
+        self.client = dict(client or {})
         self.heap = heap
         self.start_timeout = start_timeout
         self.process: Process | None = None
@@ -127,7 +145,8 @@ class KafkaNode:
             folder.mkdir(parents=True, exist_ok=True)
         self.port = self._wanted or ports.free()
         values = {"PORT": self.port, "CONTROLLER_PORT": ports.free(taken=(self.port,)), "DATA_DIR": data}
-        config.write_text(Template((KAFKA_DIR / "server.properties").read_text()).substitute(values))
+        template = (KAFKA_DIR / "server.properties").read_text() + "\n" + self.properties
+        config.write_text(Template(template).substitute(values))
         java = self._java()
         if not (data / "meta.properties").exists():
             self._format(java, config)
@@ -146,7 +165,7 @@ class KafkaNode:
 
     def _format(self, java: list[str], config: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)]
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), *self.format_options]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
             raise Unreachable(f"Kafka could not format {self.directory}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -155,7 +174,7 @@ class KafkaNode:
         end = monotonic() + self.start_timeout
         while monotonic() < end and self.alive():
             # Only ask once the socket is open: the client's own retries are slower than this loop.
-            if ports.answers(self.port) and reachable(self.bootstrap):
+            if ports.answers(self.port) and reachable(self.bootstrap, client=self.client):
                 return True
             sleep(0.1)
         return False
@@ -164,10 +183,12 @@ class KafkaNode:
         return tail(self.log_path) or tail(self.directory / "logs" / "kafka.out")
 
 
-def reachable(bootstrap: str, timeout: float = 5.0) -> bool:
+def reachable(bootstrap: str, timeout: float = 5.0, client: Mapping[str, Any] | None = None) -> bool:
     """Whether a Kafka cluster answers at `bootstrap` (comma-separated host:port) within about `timeout` seconds."""
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=int(timeout * 1000))
+        admin = KafkaAdminClient(
+            **{"bootstrap_servers": bootstrap.split(","), "bootstrap_timeout_ms": int(timeout * 1000), **(client or {})}
+        )
     except (KafkaError, OSError):
         return False
     try:

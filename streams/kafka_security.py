@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
@@ -73,15 +74,42 @@ def broker_credentials(settings: Settings) -> Any:
 
 def unreachable(settings: Settings, error: Exception) -> MutualSLAError:
     """What a client's error means to whoever runs this: wrong credentials are configuration (78), the rest is away (69)."""
-    refused = isinstance(error, SaslAuthenticationFailedError) or isinstance(error.__cause__, SaslAuthenticationFailedError)
-    if refused:
-        who = settings.kafka_sasl_username or "this client"
+    if isinstance(error, SaslAuthenticationFailedError) or _refuses(settings):
+        who = settings.kafka_sasl_username
         return InvalidConfiguration(
             [f"Kafka at {settings.brokers} refuses {who}: check {PASSWORD} (or its file) and MUTUAL_SLA_KAFKA_SASL_MECHANISM"]
         )
     words = type(error).__name__ + (f": {error}" if str(error) else "")
     hint = "" if settings.kafka_security_protocol == "PLAINTEXT" else f" (by {settings.kafka_security_protocol})"
     return Unreachable(f"Kafka at {settings.brokers} does not answer{hint}: {words}")
+
+
+def _refuses(settings: Settings) -> bool:
+    """Whether a broker refuses our login. kafka-python tries again until its time is over and then only says so, so ask once."""
+    if not settings.kafka_security_protocol.startswith("SASL_"):
+        return False
+    from aiokafka.conn import create_conn
+    from aiokafka.errors import AuthenticationFailedError, AuthenticationMethodNotSupported, SaslAuthenticationFailed
+    from aiokafka.errors import KafkaError as AioKafkaError
+
+    options = {name: value for name, value in connection(settings).items() if name != "bootstrap_servers"}
+    if "sasl_oauth_token_provider" in options:
+        options["sasl_oauth_token_provider"] = _async_tokens(options["sasl_oauth_token_provider"])
+
+    async def ask() -> bool:
+        for address in settings.brokers.split(","):
+            host, _, port = address.rpartition(":")
+            try:
+                async with asyncio.timeout(TOKEN_SECONDS):
+                    (await create_conn(host.strip("[]"), int(port), **options)).close()
+            except (AuthenticationFailedError, AuthenticationMethodNotSupported, SaslAuthenticationFailed):
+                return True
+            except (KafkaError, OSError, TimeoutError, AioKafkaError):
+                continue
+        return False
+
+    with ThreadPoolExecutor(1) as apart:  # the caller may be inside a loop of its own
+        return apart.submit(lambda: asyncio.run(ask())).result()
 
 
 def _refuse_faults(settings: Settings) -> None:

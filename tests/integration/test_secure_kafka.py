@@ -1,0 +1,163 @@
+"""Every role against a real broker that wants TLS and a login."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from sqlalchemy import create_engine, select
+
+from streams import credentials, kafka_security, ports, topics
+from streams.check import load_sources
+from streams.errors import InvalidConfiguration
+from streams.ledger_tables import application
+from streams.settings import ROOT, Settings
+from tests.greenhouse import BODIES
+from tests.secured import CLIENT_SECRET, PASSWORD, USER, certificates, secured_node, token_endpoint
+
+pytestmark = pytest.mark.kafka
+
+SECRETS = {name: f"{name.lower()}-of-the-test" for name in credentials.names(load_sources(ROOT / "deploy"))}
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Settings]:
+    """Settings for a secured node that lives as long as this module; `kafka_sasl_password_file` is beside its data."""
+    with tempfile.TemporaryDirectory(prefix="mutual-sla-secured-") as name:
+        folder = Path(name)
+        (folder / "password").write_text(PASSWORD + "\n")
+        (folder / "state").mkdir()
+        with secured_node(folder) as (node, ca):
+            yield Settings(
+                brokers=node.bootstrap,
+                kafka_security_protocol="SASL_SSL",
+                kafka_ssl_cafile=str(ca),
+                kafka_sasl_username=USER,
+                kafka_sasl_password_file=str(folder / "password"),
+                app_id="secured",
+                state_dir=folder / "state",
+                session_timeout=6.0,
+            )
+
+
+def start(stack: ExitStack, settings: Settings, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    variables = {**os.environ, **SECRETS, **settings.environment(), **environment}
+    log = stack.enter_context((settings.state_dir / f"{command[-1]}.log").open("wb"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streams", *command], env=variables, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+    )
+    stack.callback(stop, process)
+    return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Settings) -> None:
+    names = ("gateway_port", "normalise_metrics_port", "track_metrics_port", "ledger_metrics_port")
+    settings = replace(secured, **{name: ports.free() for name in names})  # type: ignore[arg-type]
+    topics.verify(settings)
+    ledger = create_engine(settings.ledger)
+    with ExitStack() as stack:
+        url, asked = stack.enter_context(token_endpoint())
+        by_token = replace(
+            settings, kafka_sasl_mechanism="OAUTHBEARER", kafka_sasl_token_url=url, kafka_sasl_password_file="", worker_id="o"
+        )
+        start(stack, settings, "ledger")
+        start(stack, by_token, "worker", "normalise", **{kafka_security.PASSWORD: CLIENT_SECRET})
+        start(stack, settings, "worker", "track")
+        start(stack, settings, "gateway")
+        address = f"http://{settings.host}:{settings.gateway_port}"
+
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{address}/readyz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(ready)
+        body = orjson.dumps(BODIES["webhook.new_candidate_application"])
+        signature = hmac.new(SECRETS["GREENHOUSE_WEBHOOK_SECRET"].encode(), body, hashlib.sha256).hexdigest()
+        answer = httpx.post(f"{address}/webhooks/greenhouse", content=body, headers={"Signature": f"sha256 {signature}"})
+        assert answer.status_code == 200
+
+        def recorded() -> bool:
+            with ledger.connect() as connection:
+                return bool(connection.execute(select(application.c.application_id)).all())
+
+        wait_until(recorded)
+        assert asked, "normalise came in by a token"
+    ledger.dispose()
+    logs = b"".join(path.read_bytes() for path in settings.state_dir.glob("*.log"))
+    assert logs
+    for secret in (PASSWORD, CLIENT_SECRET):
+        assert secret.encode() not in logs
+
+
+def test_a_wrong_password_and_a_foreign_authority_are_said_and_nothing_secret_is_shown(secured: Settings, tmp_path: Path) -> None:
+    wrong = replace(secured, kafka_sasl_password_file="", app_id="wrong")
+    foreign = replace(secured, kafka_ssl_cafile=str(certificates(tmp_path)[0]))
+    cases = [
+        *((wrong, verb, 78, f"refuses {USER}") for verb in (["topics"], ["worker", "normalise"], ["ledger"])),
+        (foreign, ["topics"], 69, "does not answer (by SASL_SSL)"),
+    ]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "streams", *verb],
+            env={**os.environ, **settings.environment(), kafka_security.PASSWORD: "battery staple"},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for settings, verb, _, _ in cases
+    ]
+    for process, (_, _, code, words) in zip(running, cases, strict=True):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert words in err
+        assert "battery staple" not in out + err
+
+
+def test_every_fault_of_the_settings_is_listed() -> None:
+    settings = Settings(
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="OAUTHBEARER",
+        kafka_ssl_cafile="/nowhere",
+        kafka_ssl_certfile="x",
+    )
+    with pytest.raises(InvalidConfiguration) as caught:
+        kafka_security.connection(settings)
+    assert [fault.split(":")[0].split(" ")[0].split("=")[0] for fault in caught.value.faults] == [
+        "MUTUAL_SLA_KAFKA_SASL_USERNAME",
+        "MUTUAL_SLA_KAFKA_SASL_TOKEN_URL",
+        "MUTUAL_SLA_KAFKA_SSL_CAFILE",
+        "MUTUAL_SLA_KAFKA_SSL_CERTFILE",
+        "MUTUAL_SLA_KAFKA_SSL_CERTFILE",
+    ]
