@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from schemas.base import Agreed, Instant
 
 VENDOR = "vendor."  #: what the names of a vendor's own headers begin with in Kafka
-Channel = Literal["webhook", "record", "fact", "watermark"]
+Channel = Literal["webhook", "record", "fact", "watermark", "import"]
 
 
 class RawHeaders(Agreed):
@@ -32,6 +32,8 @@ class RawHeaders(Agreed):
     actor_role: str | None = None  #: for channel `fact`: the role of that identity
     backfill: bool = False
     retry_of: str | None = None  #: `topic:partition:offset` of the record that `rejected retry` put back
+    #: For channel `record`: when a poll last saw this object, and saw it different; what changed without a time did so since.
+    changed_since: Instant | None = None
     #: Headers of the request that say what happened, where a vendor's body does not; only those its connector names.
     vendor: dict[str, str] = Field(default_factory=dict)
 

@@ -17,10 +17,12 @@ import orjson
 from schemas.fact import Fact, Origin, fact_id
 from schemas.raw import RawHeaders
 from streams.errors import InvalidPayload
-from streams.stages import StageMap
+from streams.stages import UNMAPPED, StageMap
 
 #: What an id may look like; anything else might be free text, and that must not get into a fact.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+#: Longer is no stage's name, but text that slipped in.
+STAGE_NAME_LENGTH = 120
 #: Times outside are a vendor's or an extractor's mistake; inside, arithmetic of days and zones cannot overflow.
 YEARS = range(1970, 2200)
 
@@ -207,6 +209,22 @@ class Source:
     def delivery(self) -> When:
         """Nothing better is known than when we received it."""
         return When(self.raw.received_at, Origin.DELIVERY)
+
+    @property
+    def noticed(self) -> When:
+        """For state that has no time of its own: so now, and not yet when a poll last saw it different, if one did."""
+        since = self.raw.changed_since
+        return self.delivery if since is None else When(self.raw.received_at, Origin.POLL, min(since, self.raw.received_at))
+
+    def stage(self, name: str, path: str, *broader: str) -> dict[str, object]:
+        """The attributes of a stage by the vendor's name of it; `broader` names are tried where that one is unmapped.
+
+        Raises InvalidPayload(`not_a_stage_name`) for what cannot be a name.
+        """
+        if len(name) > STAGE_NAME_LENGTH or not name.isprintable():
+            raise InvalidPayload("not_a_stage_name", path)
+        found = (self.stages.of(self.raw.account, one) for one in (name, *broader))
+        return {"stage": next((stage for stage in found if stage != UNMAPPED), UNMAPPED), "stage_name": name}
 
     def when(self, moment: datetime | None) -> When:
         """The object's own time where there is one, else the delivery's."""
