@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.policy import Commitment, Condition, Target
+from streams.life import Life
 from streams.timeline import Event, History, matches
 
 #: `delay(event, target)`: the instant a target after an event, on the debtor's calendar.
@@ -32,15 +33,14 @@ class Clock:
     interview_id: str | None = None
 
 
-def clocks(
-    commitment: Commitment, waits_for: tuple[tuple[Condition, ...], ...], history: History, delay: Delay
-) -> Iterator[Clock]:
-    """Every clock that `commitment` starts in the life told by `history`.
+def clocks(commitment: Commitment, waits_for: tuple[tuple[Condition, ...], ...], life: Life, delay: Delay) -> Iterator[Clock]:
+    """Every clock that `commitment` starts in a life.
 
     `waits_for`: groups of conditions; the clock starts only when of each group one event is there. A clock whose start lies
     ahead (a delayed start) is yielded too; the caller leaves it out until its time comes.
     """
-    starts = _starts(commitment, history)
+    history = life.history
+    starts = [event for event in _starts(commitment, history) if not life.is_over(event)]
     if not starts:
         return
     groups = [history.matching(group) for group in waits_for]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from schemas.fact import DERIVED_KINDS
 from schemas.outcome import Holding
 from schemas.policy import HolderRule
 from streams.roster import Roster
@@ -25,7 +26,7 @@ ROLE_OF = {"talent_acquisition": "recruiter", "hiring_manager": "hiring_manager"
 class _Ball:
     """Where the ball is: what the application says, under what its requisition says."""
 
-    holder: str = "nobody"
+    holder: str = "talent_acquisition"  #: until a fact says otherwise
     state: str = "unknown"
     paused: bool = False
     closed: bool = False
@@ -34,6 +35,8 @@ class _Ball:
     def take(self, rule: HolderRule, event: Event) -> None:
         """Facts of the requisition lie over the application's own: a hold or a close ends, and the ball is where it was."""
         of_requisition = event.application_id is None
+        if event.kind in DERIVED_KINDS and self.now()[0] == "nobody":
+            return  # an interview's end or a late scorecard brings nobody back to life
         if rule.holder == "paused":
             self.paused = True
         elif rule.holder == "resume":

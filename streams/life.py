@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.fact import DERIVED_KINDS
 from schemas.outcome import Holding
 from streams.roster import Roster, Traits
-from streams.timeline import History
+from streams.timeline import Event, History
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class Life:
     roster: Roster
     traits: Traits
     holdings: tuple[Holding, ...]
+
+    def is_over(self, event: Event) -> bool:
+        """Whether the application had ended when a derived moment came: it starts nothing any more.
+
+        A rejected candidate's interview may still be in the calendar, and a scorecard may come late; nobody owes for it.
+        """
+        if event.kind not in DERIVED_KINDS:
+            return False
+        before = [h for h in self.holdings if h.start <= event.at]
+        return bool(before) and before[-1].holder == "nobody"
 
     @property
     def account(self) -> str:

@@ -204,7 +204,7 @@ def _judge(
             if commitment.subject not in subjects:
                 continue
             delay = partial(_delay, commitment, life, agreement)
-            for clock in clocks(commitment, agreement.waits_for[commitment.name], life.history, delay):
+            for clock in clocks(commitment, agreement.waits_for[commitment.name], life, delay):
                 if agreement.in_force(commitment.name, clock.started_at) is not commitment:
                     continue
                 if not applies(commitment, life, agreement, clock.started_at):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import socket
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 #: Below Linux's range of ports for outgoing connections (32768 on), which come and go by themselves.
 FIRST, LAST = 20_000, 32_000
@@ -28,6 +33,18 @@ def answers(port: int, host: str = "127.0.0.1", timeout: float = 1.0) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def choosing() -> Iterator[None]:
+    """Only one of this user's runs on the machine chooses its ports and takes them at a time.
+
+    Else two that start together find the same ports free, and each takes the other's roles for its own.
+    """
+    path = Path(tempfile.gettempdir()) / f"mutual-sla-ports-{os.getuid()}.lock"
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free(preferred: int | None = None, host: str = "127.0.0.1", taken: Collection[int] = ()) -> int:

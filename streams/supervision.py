@@ -18,7 +18,8 @@ from typing import Literal
 
 import structlog
 
-from streams import check, credentials, health, roles, run_state, topics
+from schemas.sources import Sources
+from streams import check, credentials, health, ports, roles, run_state, topics
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.kafka_node import KafkaNode
 from streams.process import Identity, Process, tail
@@ -138,11 +139,15 @@ class Supervisor:
         inspection = check.inspect(self.settings.deploy_dir)
         inspection.refuse()
         assert inspection.sources is not None, "a file without faults has its model"
-        self.settings = roles.choose_ports(self.settings)
         self._write()
+        with ports.choosing():
+            self.settings = roles.choose_ports(self.settings)
+            self._start_all(inspection.sources)
+
+    def _start_all(self, sources: Sources) -> None:
         secrets: Mapping[str, str] = {}
         if self.kafka is not None:
-            secrets = credentials.complete(inspection.sources, self.settings.state_dir, os.environ)
+            secrets = credentials.complete(sources, self.settings.state_dir, os.environ)
             self._start_kafka(self.kafka)
         topics.verify(self.settings)
         planned = roles.plan(self.settings, self.workers)
