@@ -101,7 +101,7 @@ class Tracker:
                 memory.deadlines.put(key, due, waits)
                 if number % 2000 == 1999:
                     yield
-        memory.recovered = Meta.decode(read(META)).offset
+        memory.offset = memory.recovered = Meta.decode(read(META)).offset
         memory.pending = read(META) is not None  # one tick shows whether anything is left to do
         self.partitions[partition] = memory
 
