@@ -151,7 +151,8 @@ def _late(agreement: Agreement, facts: Facts, as_of: datetime) -> list[str]:
 def _suggestion(agreement: Agreement, facts: Facts, as_of: datetime) -> list[str]:
     """Where most promises are late, and what the facts say about it; nothing where nothing was late."""
     agreed = in_force(agreement.policy, as_of)
-    late = {(counts.missed + counts.overdue, key) for key, counts in facts.judged.items() if key[1] in agreed}
+    timed = {name for name, commitment in agreed.items() if commitment.quality is None}
+    late = {(counts.missed + counts.overdue, key) for key, counts in facts.judged.items() if key[1] in timed}
     number, (side, name) = max(late, default=(0, ("", "")))
     if number == 0:
         return []

@@ -111,6 +111,7 @@ class LedgerCollector:
         known = in_force(self._agreement.policy, self._clock.now()).values()
         promised = [(c, side) for c in known for side in (Side if c.side == "holder" else (c.side,))]
         yield gauge(metrics.OBJECTIVE, [((c.name, side), c.objective) for c, side in promised])
+        yield gauge(metrics.WEIGHT, [((c.name, side), c.weight) for c, side in promised])
         for metric, suffix in ((metrics.TARGET_DAYS, "days"), (metrics.TARGET_SECONDS, "hours")):
             units = [unit for unit in LABELLED_UNITS if unit.endswith(suffix)]
             targets = [((c.name, s, u), getattr(c.target, u, None), LABELLED_UNITS[u]) for c, s in promised for u in units]

@@ -148,6 +148,9 @@ OBJECTIVE = Metric(
     "The adherence both sides agreed to reach.",
     ("commitment", "side"),
 )
+WEIGHT = Metric(
+    "gauge", "mutual_sla_commitment_weight", "Weight in the side score; 0: shown, not scored.", ("commitment", "side")
+)
 MINIMUM_N = Metric("gauge", "mutual_sla_minimum_n", "Below this many obligations no figure is coloured and no index is given.")
 TURNAROUND = Metric(
     "histogram",

@@ -112,7 +112,7 @@ def test_what_was_not_due_has_no_ratio_but_every_count_is_there(tmp_path: Path, 
 def test_the_index_needs_the_minimum_n_of_both_sides(tmp_path: Path, sink: Sink) -> None:
     here, at = Installation(tmp_path, sink, managers=12), now()
     for manager in range(12):
-        if manager % 2 == 0 or manager < 6:  # six slates for berlin, three for paris
+        if manager % 2 == 0 or manager < 2:  # six requisitions for berlin, one for paris
             here.opened(manager, at - timedelta(days=50))
         for number in range(3):
             here.submitted(f"a{manager}-{number}", manager, at - timedelta(days=45))
