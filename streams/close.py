@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
@@ -223,10 +224,12 @@ def _table(title: str, said: Statement) -> None:
     if said.withheld:
         _say(f"{title}: {said.control.obligations} obligations of fewer than five people; no figures are shown")
         return
-    counts = ("met", "missed", "overdue", "cancelled", "excused", "unverified", "n")
-    table = Table("department", "side", "commitment", *counts, "adherence", "median h", "p90 h", title=title)
+    # The files have a column for each verdict; this fits a terminal of 80 columns.
+    table = Table("department", "side", "commitment", title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("met", "n", "kept", "not counted", "median h", "p90 h"):
+        table.add_column(heading, justify="right", no_wrap=heading != "not counted")
     for row in said.rows:
-        table.add_row(*_columns(row, counts))
+        table.add_row(*_columns(row))
     console = Console()
     console.print(table)
     index = Table("department", "talent acquisition", "hiring manager", "partnership index")
@@ -235,9 +238,11 @@ def _table(title: str, said: Statement) -> None:
     console.print(index)
 
 
-def _columns(row: Row, counts: Sequence[str]) -> list[str]:
-    cell = [row.cell.department, row.cell.side, row.cell.commitment]
-    return [*cell, *(str(getattr(row, c)) for c in counts), *map(_figure, (row.adherence, row.median_hours, row.p90_hours))]
+def _columns(row: Row) -> list[str]:
+    cell = [row.cell.department, row.cell.side.replace("_", " "), row.cell.commitment]
+    not_counted = row.cancelled + row.excused + row.unverified
+    figures = map(_figure, (row.met, row.n, row.adherence, not_counted, row.median_hours, row.p90_hours))
+    return [*cell, *figures]
 
 
 def _figure(value: object) -> str:
