@@ -225,7 +225,9 @@ def _table(title: str, said: Statement) -> None:
         _say(f"{title}: {said.control.obligations} obligations of fewer than five people; no figures are shown")
         return
     # The files have a column for each verdict; this fits a terminal of 80 columns.
-    table = Table("department", "side", "commitment", title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("department", "side", "commitment"):
+        table.add_column(heading, overflow="fold")
     for heading in ("met", "n", "kept", "not counted", "median h", "p90 h"):
         table.add_column(heading, justify="right", no_wrap=heading != "not counted")
     for row in said.rows:
@@ -238,8 +240,11 @@ def _table(title: str, said: Statement) -> None:
     console.print(index)
 
 
+SHORT_SIDES = {"talent_acquisition": "TA", "hiring_manager": "manager"}
+
+
 def _columns(row: Row) -> list[str]:
-    cell = [row.cell.department, row.cell.side.replace("_", " "), row.cell.commitment]
+    cell = [row.cell.department, SHORT_SIDES.get(row.cell.side, row.cell.side), row.cell.commitment]
     not_counted = row.cancelled + row.excused + row.unverified
     figures = map(_figure, (row.met, row.n, row.adherence, not_counted, row.median_hours, row.p90_hours))
     return [*cell, *figures]
