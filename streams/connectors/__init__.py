@@ -14,6 +14,10 @@ from schemas.fact import Fact
 from schemas.raw import RawHeaders
 from schemas.sources import Sources
 from streams.connectors.greenhouse import GREENHOUSE
+from streams.connectors.merge import MERGE
+from streams.connectors.smartrecruiters import SMARTRECRUITERS
+from streams.connectors.teamtailor import TEAMTAILOR
+from streams.connectors.workable import WORKABLE
 from streams.stages import StageMap
 
 
@@ -98,7 +102,9 @@ class Connector(Protocol):
         ...
 
 
-CONNECTORS: Mapping[str, Connector] = {GREENHOUSE.system: GREENHOUSE}
+CONNECTORS: Mapping[str, Connector] = {
+    connector.system: connector for connector in (GREENHOUSE, MERGE, SMARTRECRUITERS, TEAMTAILOR, WORKABLE)
+}
 
 #: Kinds people may report by POST /facts: moments no ATS records, or that not every customer records there. What an ATS does
 #: record (a scorecard, a rejection) is not among them, so that nobody keeps a promise by saying so.

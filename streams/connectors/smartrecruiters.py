@@ -146,7 +146,8 @@ def job(source: Source, node: Node, _: When) -> list[Fact]:
         role = VOCABULARY["roles"].get((member.text("role") or "").upper())
         if role is not None:
             people[role] = tuple(dict.fromkeys([*people.get(role, ()), member.required_id("id")]))
-    was = node.word(VOCABULARY["job_status"], "previous_status")
+    previous = node.node("previous")  # as a poll saw it the last time
+    was = previous.word(VOCABULARY["job_status"], "status") if previous else None
     facts = [
         source.fact("requisition.opened", created, (native,), occurrence="opened", requisition=native),
         source.fact("requisition.updated", updated, (native,), requisition=native, people=people, attributes={"status": status}),

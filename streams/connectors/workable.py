@@ -147,9 +147,15 @@ def job(source: Source, node: Node) -> list[Fact]:
     facts.append(source.fact("requisition.updated", updated, (native,), requisition=native, people=people, attributes=attributes))
     if state in VOCABULARY["job_closed"]:
         facts.append(_turned(source, "requisition.closed", native, state, updated))
-    elif node.text("previous_state") in VOCABULARY["job_closed"]:
+    elif _before(node) in VOCABULARY["job_closed"]:
         facts.append(_turned(source, "requisition.reopened", native, state, updated))
     return facts
+
+
+def _before(node: Node) -> str | None:
+    """The state in which a poll saw it the last time."""
+    previous = node.node("previous")
+    return previous.text("state") if previous else None
 
 
 def _turned(source: Source, kind: str, native: str, state: str | None, updated: When, *also: str) -> Fact:
@@ -174,7 +180,7 @@ def requisition(source: Source, node: Node) -> list[Fact]:
         facts.append(source.fact("requisition.approved", when, (native, code), occurrence="approved", requisition=native))
     if state == VOCABULARY["requisition_held"]:
         facts.append(_turned(source, "requisition.held", native, state, updated, code))
-    elif node.text("previous_state") == VOCABULARY["requisition_held"]:
+    elif _before(node) == VOCABULARY["requisition_held"]:
         facts.append(_turned(source, "requisition.resumed", native, state, updated, code))
     manager = node.node("hiring_manager")
     if manager is not None:
