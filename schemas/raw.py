@@ -14,7 +14,8 @@ from pydantic import Field, TypeAdapter
 from schemas.base import Agreed, Instant
 
 VENDOR = "vendor."  #: what the names of a vendor's own headers begin with in Kafka
-Channel = Literal["webhook", "record", "fact", "watermark", "import"]
+#: `import` is a canonical fact of a file; `erasure` says that a candidate was forgotten, for the record and nobody else.
+Channel = Literal["webhook", "record", "fact", "watermark", "import", "erasure"]
 
 
 class RawHeaders(Agreed):

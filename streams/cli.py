@@ -183,6 +183,49 @@ def topics(state_dir: StateDir = None, brokers: Brokers = None) -> None:
     job.ensure(_settings(state_dir=state_dir, brokers=brokers))
 
 
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines, CSV, OCEL 1.0 or 2.0 JSON; also .gz")],
+    mapping: Annotated[Path | None, typer.Option(help="what the columns, objects and events are (docs/import.md)")] = None,
+    account: Annotated[str | None, typer.Option(help="whose history it is; default: the mapping's, else the only one")] = None,
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    deploy_dir: DeployDir = None,
+) -> None:
+    """History into ats.raw: once however often it is given, going on where it was broken off; pages nobody."""
+    from streams import imports
+
+    configured = _settings(state_dir=state_dir, brokers=brokers, deploy_dir=deploy_dir)
+    imports.run(configured, files, clock.from_environment(), mapping=mapping, account=account)
+
+
+@app.command()
+def renormalise(
+    since: Annotated[str, typer.Option("--since", help="bodies received from then on")],
+    account: Annotated[str | None, typer.Option(help="only of this account")] = None,
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+) -> None:
+    """Read ats.raw again after a connector was mended: new facts appear, the others keep their ids; pages nobody."""
+    from streams import renormalise as job
+
+    job.run(_settings(state_dir=state_dir, brokers=brokers), _instant(since), clock.from_environment(), account=account)
+
+
+@app.command()
+def forget(
+    candidate_id: Annotated[str, typer.Argument(help="account/native-id, such as greenhouse/57683957")],
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    deploy_dir: DeployDir = None,
+) -> None:
+    """Erase everything that is kept of a candidate; figures stay as they are. Delete them in the ATS first."""
+    from streams import forget as job
+
+    configured = _settings(state_dir=state_dir, brokers=brokers, deploy_dir=deploy_dir)
+    job.run(configured, candidate_id, clock.from_environment())
+
+
 # -- without Kafka ---------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +244,7 @@ def normalise(
     account: Annotated[str | None, typer.Option(help="source account; default: the system's name")] = None,
     record_type: Annotated[str | None, typer.Option("--type", help="the files hold polled records of this type")] = None,
     received_at: Annotated[str | None, typer.Option(help="when they were received; default: now")] = None,
+    tenant: Annotated[str, typer.Option(help="the tenant of sources.yaml, for facts that are to be imported")] = "files",
     deploy_dir: DeployDir = None,
 ) -> None:
     """Vendor payloads to facts as JSON lines. Each unusable record: one line on stderr, exit 65."""
@@ -208,7 +252,9 @@ def normalise(
 
     at = _instant(received_at) if received_at else clock.from_environment().now()
     configured = _settings(deploy_dir=deploy_dir)
-    sys.exit(normalise_files.run(configured, system, files, account=account, record_type=record_type, received_at=at))
+    sys.exit(
+        normalise_files.run(configured, system, files, account=account, record_type=record_type, received_at=at, tenant=tenant)
+    )
 
 
 @app.command()

@@ -40,6 +40,7 @@ BATCH_SECONDS = metrics.WORKER_BATCH_SECONDS.histogram()
 MESSAGES = metrics.WORKER_MESSAGES.counter()
 LAG = metrics.WORKER_LAG.gauge()
 POSITION = metrics.WORKER_POSITION.gauge()
+REJECTED = metrics.WORKER_REJECTED.counter()  #: counted by the steps, which know why
 
 
 class StateTooLarge(MutualSLAError):

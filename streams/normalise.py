@@ -18,9 +18,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from schemas.fact import Watermark
+from schemas.fact import Fact, Watermark
 from schemas.raw import RawHeaders, Rejected
-from streams import liveness, metrics, microbatch, reported, routing, stages, topics
+from streams import imported, liveness, metrics, microbatch, reported, routing, stages, topics
 from streams.clock import Clock
 from streams.connectors import CONNECTORS, Connector
 from streams.connectors.payload import parse
@@ -39,7 +39,7 @@ UNKNOWN = "unknown"
 log = structlog.get_logger()
 
 FACTS = metrics.NORMALISED_FACTS.counter()
-REJECTED = metrics.WORKER_REJECTED.counter()
+REJECTED = microbatch.REJECTED
 PARKED = metrics.PARKED_FACTS.gauge()
 UNMAPPED_STAGES = metrics.UNMAPPED_STAGES.counter()
 
@@ -108,10 +108,12 @@ class Normaliser:
             self._reject(batch, record, raw, f"connector_error:{type(error).__name__}", line)
 
     def _fold(self, batch: _Batch, raw: RawHeaders, body: bytes) -> None:
+        if raw.channel == "erasure":
+            return
         if raw.channel == "watermark":
             self._watermark(batch, raw, body)
             return
-        facts = [reported.read(raw, body)] if raw.channel == "fact" else self._connector(raw).normalise(raw, body, self._stages)
+        facts = self._facts(raw, body)
         if len(body) > LARGE_BODY_BYTES and any(len(fact.to_json()) > MAX_FACT_BYTES for fact in facts):
             raise InvalidPayload("fact_too_large", f"over {MAX_FACT_BYTES} bytes")
         router = Router(batch.get)
@@ -126,6 +128,13 @@ class Normaliser:
         if raw.channel == "webhook":
             self._vouch(batch, raw)
 
+    def _facts(self, raw: RawHeaders, body: bytes) -> list[Fact]:
+        if raw.channel == "fact":
+            return [reported.read(raw, body)]
+        if raw.channel == "import":
+            return [imported.read(raw, body, self._stages)]
+        return self._connector(raw).normalise(raw, body, self._stages)
+
     def _connector(self, raw: RawHeaders) -> Connector:
         connector = self._connectors.get(raw.system)
         if connector is None:
@@ -138,7 +147,15 @@ class Normaliser:
         kinds = self._connector(raw).record_kinds.get(mark.text("record_type") or "")
         if kinds is None:
             raise InvalidPayload("unknown_record_type", "record_type")
-        self._announce(batch, raw, kinds, min(mark.required_instant("complete_until"), raw.received_at))
+        until = min(mark.required_instant("complete_until"), raw.received_at)
+        # A copy, or one that says less than an earlier one, is not told again in every partition.
+        key, before = f"marked|{raw.account}|{mark.text('record_type')}".encode(), None
+        if (known := batch.get(key)) is not None:
+            before = [datetime.fromisoformat(text) for text in known.decode().split()]
+        if before is not None and until <= before[0] and raw.received_at <= before[1]:
+            return
+        batch.changes[key] = f"{until.isoformat()} {raw.received_at.isoformat()}".encode()
+        self._announce(batch, raw, kinds, until)
 
     def _vouch(self, batch: _Batch, raw: RawHeaders) -> None:
         """A live webhook vouches for what comes by webhook; never for what is only polled, and history vouches for nothing."""

@@ -19,6 +19,7 @@ from schemas.raw import RawHeaders
 from streams import stages
 from streams.connectors import CONNECTORS, Connector
 from streams.errors import InvalidConfiguration, InvalidPayload
+from streams.files import whole as whole_file
 from streams.settings import Settings
 from streams.stages import UNMAPPED, StageMap
 
@@ -33,11 +34,14 @@ def run(
     account: str | None = None,
     record_type: str | None = None,
     received_at: datetime,
+    tenant: str = "files",
 ) -> int:
     """Print the facts of `files` as JSON lines; returns 0, or 65 if anything in them was unusable.
 
     Each unusable record is one line on stderr, `file:index: reason: detail`; the others are still printed. Stage names that
-    stages.yaml does not know are listed on stderr at the end. Raises InvalidConfiguration (78) for an unknown system or type.
+    stages.yaml does not know are listed on stderr at the end. `tenant` is part of each fact's id.
+
+    Raises InvalidConfiguration (78) for an unknown system or type.
     """
     connector = CONNECTORS.get(system)
     if connector is None:
@@ -47,6 +51,14 @@ def run(
             [f"{system} has no record type {record_type!r}; there are {', '.join(connector.record_kinds)}"]
         )
     mapping = stages.load(settings.deploy_dir / "stages.yaml")
+    origin = RawHeaders(
+        tenant=tenant,
+        account=account or system,
+        system=system,
+        channel="webhook",
+        received_at=received_at,
+        request_id="normalise",
+    )
     unusable = 0
     unmapped: dict[str, None] = {}
     for path in files:
@@ -54,7 +66,7 @@ def run(
             try:
                 if isinstance(body, InvalidPayload):
                     raise body
-                facts = _facts(connector, body, account or system, record_type, received_at, mapping)
+                facts = _facts(connector, body, origin, record_type, mapping)
             except InvalidPayload as error:
                 unusable += 1
                 sys.stderr.write(f"{path}:{index}: {error.reason}: {error.detail}\n")
@@ -82,9 +94,9 @@ def _connector(system: str, record_type: str | None) -> Connector:
 def _bodies(path: Path) -> Iterator[tuple[int, bytes | InvalidPayload]]:
     """(index, body) of each object in a file; a body that cannot be one is the error instead."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        yield 0, InvalidPayload("not_readable", error.strerror or "")
+        content = whole_file(path)
+    except InvalidPayload as error:
+        yield 0, error
         return
     try:
         whole = orjson.loads(content)
@@ -109,9 +121,7 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _facts(
-    connector: Connector, body: bytes, account: str, record_type: str | None, received_at: datetime, mapping: StageMap
-) -> list[Fact]:
+def _facts(connector: Connector, body: bytes, origin: RawHeaders, record_type: str | None, mapping: StageMap) -> list[Fact]:
     """The facts of one body. Raises InvalidPayload, also where its record type cannot be told."""
     kind = record_type
     if kind is None:
@@ -123,13 +133,5 @@ def _facts(
             kind = connector.record_type(shape)
             if kind is None:
                 raise InvalidPayload("unknown_record_type", f"say --type, one of {', '.join(connector.record_kinds)}")
-    raw = RawHeaders(
-        tenant="files",
-        account=account,
-        system=connector.system,
-        channel="record" if kind else "webhook",
-        received_at=received_at,
-        request_id="normalise",
-        record_type=kind,
-    )
+    raw = origin.model_copy(update={"channel": "record" if kind else "webhook", "record_type": kind})
     return connector.normalise(raw, body, mapping)

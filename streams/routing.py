@@ -60,7 +60,7 @@ class Router:
             if fact.requisition_id is not None:
                 seen_in.setdefault(fact.fact_id, set()).add(fact.requisition_id)
         for fact in facts:
-            for node, target in _links(fact):
+            for node, target in links(fact):
                 self._link(node, target)
             alone = len(seen_in.get(fact.fact_id, ())) == 1
             self._place(fact, _start(fact), sighting=alone and fact.kind in SIGHTINGS)
@@ -127,7 +127,7 @@ class Router:
             self._state.write(PARKED, b"%d" % (self.parked + more))
 
 
-def _links(fact: Fact) -> Iterator[tuple[str, str]]:
+def links(fact: Fact) -> Iterator[tuple[str, str]]:
     """What belongs to what, as far as a fact tells."""
     if fact.kind == "candidate.merged":
         # What happens to the one they were merged into happens to the applications they brought along.

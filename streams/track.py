@@ -26,7 +26,7 @@ LOOK_EVERY = 0.25  #: seconds between two looks at the clock
 
 log = structlog.get_logger()
 
-REJECTED = metrics.WORKER_REJECTED.counter()
+REJECTED = microbatch.REJECTED
 DEADLINES = metrics.OPEN_DEADLINES.gauge()
 
 

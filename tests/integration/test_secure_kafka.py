@@ -18,11 +18,12 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 from streams import credentials, kafka_security, ports, topics
 from streams.check import load_sources
 from streams.errors import InvalidConfiguration
+from streams.ledger import open_ledger
 from streams.ledger_tables import application
 from streams.settings import ROOT, Settings
 from tests.greenhouse import BODIES
@@ -83,7 +84,7 @@ def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Setti
     names = ("gateway_port", "normalise_metrics_port", "track_metrics_port", "ledger_metrics_port")
     settings = replace(secured, **{name: ports.free() for name in names})  # type: ignore[arg-type]
     topics.verify(settings)
-    ledger = create_engine(settings.ledger)
+    ledger = open_ledger(settings.ledger)
     with ExitStack() as stack:
         url, asked = stack.enter_context(token_endpoint())
         by_token = replace(
