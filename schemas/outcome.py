@@ -132,6 +132,8 @@ class ApplicationState(Agreed):
     state: str
     created_at: Instant
     ended_at: Instant | None = None
+    requisition_opened_at: Instant | None = None  #: for time to fill
+    accepted_at: Instant | None = None  #: when the candidate accepted the offer; where that is not told, when hired
     holdings: tuple[Holding, ...]
 
     @property

@@ -31,6 +31,7 @@ from streams.close import NotClosed, document, reported
 from streams.ledger_database import snapshot
 from streams.period import InvalidPeriod, Period
 from streams.settings import Settings
+from streams.time_to_fill import TIME_TO_FILL, times_to_fill
 
 #: What an index is of, and the ledger's columns for it.
 PARTNERSHIPS = {"team": ("team",), "requisition": ("requisition_id",), "pair": ("recruiter", "hiring_manager")}
@@ -163,6 +164,14 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
             for month in last.and_before(min(max(months, 1), 36)):
                 rows += _indices(conn, month, at, by, policy)
         return _head(last, at) | {"by": by, "minimum_n": policy.minimum_n, "rows": rows}
+
+    @app.get("/v1/time-to-fill", dependencies=[Depends(reader)])
+    def time_to_fill(period: str) -> dict[str, Any]:
+        """Time to fill and time to hire of offers accepted in a month, by team, in calendar days."""
+        month, at = Period.month(period, policy.reporting_zone), now()
+        with snapshot(engine) as conn:
+            rows = ledger.acceptances(conn, month.start, month.end)
+        return _head(month, at) | {"definition": TIME_TO_FILL, "teams": times_to_fill(rows)}
 
     @app.get("/v1/holders", dependencies=[Depends(reader)])
     def holders(team: str | None = None) -> dict[str, Any]:

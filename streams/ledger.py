@@ -213,6 +213,17 @@ def list_obligations(conn: Connection, limit: int, **equal: str | None) -> list[
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def acceptances(conn: Connection, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """Accepted offers in [start, end): team, requisition, when it was opened, when the candidate applied and accepted."""
+    columns = ("team", "requisition_id", "requisition_opened_at", "created_at", "accepted_at")
+    query = (
+        select(*(application.c[name] for name in columns))
+        .where(application.c.accepted_at >= start, application.c.accepted_at < end)
+        .order_by(application.c.accepted_at, application.c.application_id)
+    )
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
 def holder_totals(conn: Connection, as_of: datetime, team: str | None = None) -> list[dict[str, Any]]:
     """Wall-clock seconds each holder has held the ball up to `as_of`, per team: dicts team, holder, seconds, applications."""
     until = case(

@@ -291,7 +291,8 @@ def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Co
 
 
 def _application_rows(outcome: Outcome, body: ApplicationState, digest: str) -> tuple[Row, list[Row]]:
-    same = ("application_id", "tenant", "requisition_id", "team", "state", "created_at", "ended_at")
+    facts = ("created_at", "ended_at", "requisition_opened_at", "accepted_at")
+    same = ("application_id", "tenant", "requisition_id", "team", "state", *facts)
     row = {**{name: getattr(body, name) for name in same}, "digest": digest, **_place(outcome)}
     held = [
         {

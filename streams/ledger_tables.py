@@ -112,11 +112,14 @@ application = Table(
     Column("state", String, nullable=False),
     Column("created_at", UtcInstant, nullable=False),
     Column("ended_at", UtcInstant),
+    Column("requisition_opened_at", UtcInstant),
+    Column("accepted_at", UtcInstant),
     Column("learned_at", UtcInstant, nullable=False),
     Column("source_partition", Integer, nullable=False),
     Column("source_offset", BigInteger, nullable=False),
     Column("digest", String, nullable=False),
     Index("application_by_team", "team"),
+    Index("application_by_acceptance", "accepted_at"),
 )
 
 #: Who held the ball of an application, `[start_at, end_at)`; end_at null: still does.

@@ -241,9 +241,15 @@ def _application(life: Life) -> tuple[ApplicationState, ...]:
             state=life.holdings[-1].state,
             created_at=first.start,
             ended_at=ended_at(life.holdings),
+            requisition_opened_at=_first(life, "requisition.opened"),
+            accepted_at=_first(life, "offer.accepted") or _first(life, "application.hired"),
             holdings=life.holdings,
         ),
     )
+
+
+def _first(life: Life, kind: str) -> datetime | None:
+    return next((event.at for event in life.history.events if event.kind == kind), None)
 
 
 def _earliest(one: datetime | None, two: datetime | None) -> datetime | None:

@@ -113,12 +113,15 @@ def _application() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("created_at", UtcInstant(), nullable=False),
         sa.Column("ended_at", UtcInstant()),
+        sa.Column("requisition_opened_at", UtcInstant()),
+        sa.Column("accepted_at", UtcInstant()),
         sa.Column("learned_at", UtcInstant(), nullable=False),
         sa.Column("source_partition", sa.Integer(), nullable=False),
         sa.Column("source_offset", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
     )
     op.create_index("application_by_team", "application", ["team"])
+    op.create_index("application_by_acceptance", "application", ["accepted_at"])
 
 
 def _holding() -> None:
