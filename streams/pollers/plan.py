@@ -1,0 +1,104 @@
+"""What a vendor's poll is made of: questions, answers and records, without a socket. A driver asks and keeps.
+
+A plan is a generator: it yields `Ask` and is sent the answer's JSON, or yields `Found`, a record to be kept. So it is the same
+however it is driven, and can be tested by hand. Paging is done here, limits, retries and tokens are the driver's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from streams.errors import MutualSLAError
+
+
+class UnexpectedAnswer(MutualSLAError):
+    """The vendor answered something else than its documentation says; names the path and the field, never a value."""
+
+    exit_code = 65
+
+
+class Ask(NamedTuple):
+    """A GET: the path below the account's base URL, and the query."""
+
+    path: str
+    params: Mapping[str, str] = {}
+
+
+class Found(NamedTuple):
+    """A record, as it goes to `ats.raw`."""
+
+    record_type: str
+    body: dict[str, Any]
+
+
+Plan = Generator[Ask | Found, Any, None]
+Answers = Generator[Ask, Any, list[dict[str, Any]]]
+
+
+def objects(answer: Any, path: str, *names: str) -> list[dict[str, Any]]:
+    """The objects of a list in an answer, by the first name that is there. Raises UnexpectedAnswer if there is none."""
+    found = next((answer[name] for name in names if isinstance(answer, dict) and name in answer), None)
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise UnexpectedAnswer(f"{path}: no list of objects {' or '.join(names)}")
+    return found
+
+
+def query_of(link: object, path: str) -> dict[str, str] | None:
+    """The query of a link to the next page, None where there is none.
+
+    Only its query is used, never its host or path: whatever a vendor (or somebody in its place) sends, we ask where we asked.
+    """
+    if link is None or link == "":
+        return None
+    if not isinstance(link, str):
+        raise UnexpectedAnswer(f"{path}: the link to the next page is no text")
+    return dict(parse_qsl(urlsplit(link).query))
+
+
+def text(moment: datetime) -> str:
+    """An instant as all of these vendors read it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def native(record: Mapping[str, Any], *names: str) -> str:
+    """An id for a path, from the first of `names` that is there. Raises UnexpectedAnswer for what could lead elsewhere."""
+    value = next((record[name] for name in names if record.get(name) is not None), None)
+    found = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not found.replace("-", "").replace("_", "").isalnum() or not found.isascii():
+        raise UnexpectedAnswer(f"{' or '.join(names)} is no id")
+    return found
+
+
+class Comparison(NamedTuple):
+    """What of a record type counts as a change, and so what is remembered of each record."""
+
+    key: str
+    fields: tuple[str, ...]
+
+
+def compared(found: Found, rule: Comparison, seen: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """The record with what was `seen` of it before as `previous`, what to remember of it now, and whether it changed."""
+    now = {name: _remembered(found.body.get(name)) for name in rule.fields}
+    changed = seen is None or dict(seen) != now
+    body = {**found.body, "previous": dict(seen)} if seen is not None and changed else dict(found.body)
+    return body, now, changed
+
+
+def _remembered(value: Any) -> Any:
+    """No more than is needed to see a change: of an object its id, of a list that it is the same."""
+    if isinstance(value, dict):
+        return {"id": value.get("id")}
+    if isinstance(value, list):
+        return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return value
+
+
+def drain(items: Iterable[dict[str, Any]], record_type: str) -> Iterator[Found]:
+    """Each object as a record of this type."""
+    return (Found(record_type, item) for item in items)

@@ -1,0 +1,106 @@
+"""What is asked of SmartRecruiters' API, and what of the answers is a record.
+
+Paths and parameters are not confirmed by documentation that could be read here (docs/connectors.md). Base URL
+`https://api.smartrecruiters.com`, header `X-SmartToken`; lists hold `content`, and either `nextPageId` or `totalFound` by offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, UnexpectedAnswer, drain, native, objects, text
+
+PAGE = 100
+
+#: State without a time: what a poll compares.
+COMPARED: dict[str, Comparison] = {
+    "jobs": Comparison("id", ("status",)),
+    "offers": Comparison("id", ("status",)),
+}
+
+
+def _list(path: str, **params: str) -> Answers:
+    """Every page of a list: by the id of the next page where the answer has one, else by offset until all are there."""
+    found: list[dict[str, Any]] = []
+    query = {"limit": str(PAGE), **params}
+    while True:
+        answer = yield Ask(path, query)
+        page = objects(answer, path, "content")
+        found += page
+        following, total = answer.get("nextPageId"), answer.get("totalFound")
+        if following:
+            if not isinstance(following, str):
+                raise UnexpectedAnswer(f"{path}: nextPageId is no text")
+            query = {**query, "pageId": following}
+        elif page and isinstance(total, int) and len(found) < total and "pageId" not in query:
+            query = {**query, "offset": str(len(found))}
+        else:
+            return found
+
+
+def _since(since: datetime | None) -> dict[str, str]:
+    return {} if since is None else {"updatedAfter": text(since)}
+
+
+def jobs(since: datetime | None) -> Plan:
+    """Each job with its hiring team of the moment."""
+    for job in (yield from _list("/jobs", **_since(since))):
+        team = yield from _list(f"/jobs/{native(job, 'id')}/hiring-team")
+        yield Found("jobs", {**job, "hiringTeam": team})
+
+
+def candidates(since: datetime | None) -> Plan:
+    yield from drain((yield from _list("/candidates", **_since(since))), "candidates")
+
+
+def _applications(candidate: dict[str, Any]) -> Iterator[dict[str, str]]:
+    first, others = candidate.get("primaryAssignment"), candidate.get("secondaryAssignments")
+    for assignment in (first, *(others if isinstance(others, list) else ())):
+        job = assignment.get("job") if isinstance(assignment, dict) else None
+        if isinstance(job, dict):
+            yield {"candidate_id": native(candidate, "id"), "job_id": native(job, "id")}
+
+
+def status_history(since: datetime | None) -> Plan:
+    """The whole history of each application of a candidate that changed: only the whole tells what was taken back."""
+    for candidate in (yield from _list("/candidates", **_since(since))):
+        for ids in _applications(candidate):
+            path = f"/candidates/{ids['candidate_id']}/jobs/{ids['job_id']}/status/history"
+            yield Found("status_history", {**ids, "content": (yield from _list(path))})
+
+
+def _of_applications(record_type: str, path: str) -> Callable[[datetime | None], Plan]:
+    def plan(since: datetime | None) -> Plan:
+        for candidate in (yield from _list("/candidates", **_since(since))):
+            for ids in _applications(candidate):
+                whose = {"candidateId": ids["candidate_id"], "jobId": ids["job_id"]}
+                for record in (yield from _list(path, **whose)):
+                    yield Found(record_type, {**whose, **record})
+
+    return plan
+
+
+def offers(since: datetime | None) -> Plan:
+    for candidate in (yield from _list("/candidates", **_since(since))):
+        for ids in _applications(candidate):
+            whose = {"candidateId": ids["candidate_id"], "jobId": ids["job_id"]}
+            path = f"/candidates/{ids['candidate_id']}/jobs/{ids['job_id']}/offers"
+            for record in (yield from _list(path)):
+                yield Found("offers", {**whose, **record})
+
+
+def users(since: datetime | None) -> Plan:
+    yield from drain((yield from _list("/users")), "users")
+
+
+PLANS: dict[str, Callable[[datetime | None], Plan]] = {
+    "jobs": jobs,
+    "candidates": candidates,
+    "status_history": status_history,
+    "interviews": _of_applications("interviews", "/interviews-api/v201904/interviews"),
+    "reviews": _of_applications("reviews", "/reviews"),
+    "offers": offers,
+    "users": users,
+}
