@@ -166,7 +166,10 @@ class Gateway:
             if not live:
                 raise InvalidSignature("the account has no webhook secret")
             connector.verify(headers, body, live)
-            if isinstance(connector, Timestamped) and abs(self.clock.now() - connector.signed_at(headers)) > connector.max_age:
+            if (
+                isinstance(connector, Timestamped)
+                and abs(self.clock.now() - connector.signed_at(headers, body)) > connector.max_age
+            ):
                 raise InvalidSignature("the signed time is too old: a replay, or a clock that is wrong")
         except InvalidSignature as error:
             log.warning("signature_refused", account=source.account, reason=str(error), request_id=request_id)

@@ -39,8 +39,8 @@ class Timestamped(Protocol):
         """How far the signed time may be from ours, either way."""
         ...
 
-    def signed_at(self, headers: Mapping[str, str]) -> datetime:
-        """The signed time, of headers that were verified. Raises InvalidSignature if it is none."""
+    def signed_at(self, headers: Mapping[str, str], body: bytes) -> datetime:
+        """The signed time, of a request that was verified. Raises InvalidSignature if there is none."""
         ...
 
 

@@ -315,7 +315,7 @@ class SmartRecruiters:
         timestamp, *rest = (headers.get(name, "").encode("latin-1", "replace") for name in (TIMESTAMP, *SIGNED))
         signatures.check(b".".join([timestamp, body, *rest]), claimed, secrets)
 
-    def signed_at(self, headers: Mapping[str, str]) -> datetime:
+    def signed_at(self, headers: Mapping[str, str], body: bytes) -> datetime:
         found = _timestamp(headers.get(TIMESTAMP, ""))
         if found is None:
             raise InvalidSignature(f"no header '{TIMESTAMP}' in seconds")

@@ -109,7 +109,7 @@ def test_merge_s_padding_does_not_matter() -> None:
 
 def test_the_public_test_vector_verifies() -> None:
     SMARTRECRUITERS.verify(VECTOR, VECTOR_BODY, [VECTOR_SECRET])
-    assert SMARTRECRUITERS.signed_at(VECTOR) == datetime(2019, 11, 18, 12, 41, 37, tzinfo=UTC)
+    assert SMARTRECRUITERS.signed_at(VECTOR, VECTOR_BODY) == datetime(2019, 11, 18, 12, 41, 37, tzinfo=UTC)
     assert SMARTRECRUITERS.delivery_id(VECTOR) == "123"
 
 
@@ -133,7 +133,7 @@ def test_during_rotation_any_of_sixteen_keys_in_the_header_may_be_ours_and_none_
 @pytest.mark.parametrize("text", [None, "", "soon", "-5", "1e9", "99999999999"])
 def test_a_signed_time_that_is_none_is_refused(text: str | None) -> None:
     with pytest.raises(InvalidSignature):
-        SMARTRECRUITERS.signed_at({} if text is None else {"smartrecruiters-timestamp": text})
+        SMARTRECRUITERS.signed_at({} if text is None else {"smartrecruiters-timestamp": text}, VECTOR_BODY)
 
 
 def test_the_handshake_gives_back_the_secret_and_only_for_a_subscription() -> None:
