@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -95,7 +95,8 @@ def _instant(value: object, calendar: Calendar) -> datetime | None:
         return None
     if len(value) == len("2026-01-31"):
         return instant_of(instant_at(zone_of(calendar.zone), date.fromisoformat(value), time()))
-    return datetime.fromisoformat(value)
+    at = datetime.fromisoformat(value)
+    return at.astimezone(UTC) if at.tzinfo is not None else None
 
 
 def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: Working | Wall) -> datetime | None:

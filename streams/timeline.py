@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas.fact import DERIVED_KINDS, FACT_KINDS, ORIGIN_RANK, STAGES, Fact
@@ -209,7 +209,9 @@ class _Interview:
 
 
 def _instant(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+    """An attribute's time as UTC; None without one, or where it has no zone, so that nobody can say when it was."""
+    at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
 
 
 def _interviews(facts: list[Fact], people: People) -> list[_Interview]:
