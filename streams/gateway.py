@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 import structlog
@@ -27,11 +27,12 @@ from streams import metrics
 from streams.access import Access, Identity
 from streams.check import load_sources
 from streams.clock import Clock
-from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector, Handshaking, Timestamped
+from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector, Handshaking, Timestamped, Tokened
 from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
 from streams.inbox import JSON_LINES, FactDesk, account_of_subject, complete_until, split_records
 from streams.raw_log import DELIVERY_SHARE, Log, RawLog, RawRecord, TooLarge
+from streams.replay import SeenTokens, check_age
 from streams.settings import Settings
 
 log = structlog.get_logger()
@@ -63,6 +64,7 @@ class Gateway:
     raw: Log
     connectors: Mapping[str, Connector]
     manual_kinds: frozenset[str]
+    seen: SeenTokens = field(default_factory=SeenTokens)
 
     def app(self) -> Door:
         """The application behind its door; the raw log is started and closed with it."""
@@ -152,15 +154,20 @@ class Gateway:
         echo = connector.handshake(vendor) if isinstance(connector, Handshaking) else None
         if echo is not None:  # before there is a secret: nothing is kept of it
             return answer(200, {"request_id": request.state.request_id}, echo)
-        self._verify(connector, source, vendor, body, request.state.request_id)
-        if not connector.is_ping(body):
+        token, kept_before = self._verify(connector, source, vendor, body, request.state.request_id)
+        if not kept_before and not connector.is_ping(body):
             delivery = (connector.delivery_id(vendor) or "")[:DELIVERY_ID_LENGTH] or None
             kept = {name: vendor[name][:VENDOR_HEADER_LENGTH] for name in _kept(connector) if name in vendor}
             headers = self._headers(request, source.account, source.system, "webhook", delivery_id=delivery, vendor=kept)
             await self._append(headers, [body])
+        if token is not None:
+            self.seen.remember(source.account, token, body)
         return answer(connector.success_status, {"request_id": request.state.request_id})
 
-    def _verify(self, connector: Connector, source: Account, headers: Mapping[str, str], body: bytes, request_id: str) -> None:
+    def _verify(
+        self, connector: Connector, source: Account, headers: Mapping[str, str], body: bytes, request_id: str
+    ) -> tuple[str | None, bool]:
+        """The replay token, where the vendor has one, and whether its body is kept already. Raises Refused."""
         try:
             live = self.access.webhook_secrets(source.account)
             if not live:
@@ -171,6 +178,11 @@ class Gateway:
                 and abs(self.clock.now() - connector.signed_at(headers, body)) > connector.max_age
             ):
                 raise InvalidSignature("the signed time is too old: a replay, or a clock that is wrong")
+            if not isinstance(connector, Tokened):
+                return None, False
+            token, signed_at = connector.replay_token(body)
+            check_age(signed_at, self.clock.now(), connector.max_age)
+            return token, self.seen.check(source.account, token, body)
         except InvalidSignature as error:
             log.warning("signature_refused", account=source.account, reason=str(error), request_id=request_id)
             # Some vendors stop for good on 401, so that a secret rotated too early would lose events.

@@ -19,6 +19,9 @@ from streams.errors import InvalidConfiguration
 
 UNMAPPED = "unmapped"
 
+#: What an archive reason can mean, for vendors whose archive holds all three; anything else is the company's no.
+REASONS = ("withdrawn", "hired", "rejected")
+
 Patterns = tuple[tuple[str, str], ...]  # (pattern, canonical stage), in file order
 
 
@@ -32,6 +35,7 @@ class StageMap:
 
     everywhere: Patterns = ()
     by_account: Mapping[str, Patterns] = field(default_factory=dict)
+    reasons: Patterns = ()
     _known: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, account: str, name: str) -> str:
@@ -46,6 +50,11 @@ class StageMap:
                 self._known[asked] = stage
         return stage
 
+    def reason(self, *names: str | None) -> str | None:
+        """What an archive reason means, by its text or its id, whichever pattern fits first; None if none fits."""
+        plain = [_plain(name) for name in names if name]
+        return next((meaning for pattern, meaning in self.reasons for name in plain if fnmatchcase(name, pattern)), None)
+
 
 def load(path: Path) -> StageMap:
     """Read stages.yaml. Raises InvalidConfiguration with every fault as `file:line: fault`."""
@@ -58,17 +67,20 @@ def load(path: Path) -> StageMap:
         mark = getattr(error, "problem_mark", None)
         raise InvalidConfiguration([f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error}"]) from error
     everywhere: Patterns = ()
+    reasons: Patterns = ()
     by_account: dict[str, Patterns] = {}
     for key, node in _entries(path, root, faults):
         if key.value == "stages":
             everywhere = _patterns(path, node, faults)
+        elif key.value == "reasons":
+            reasons = _patterns(path, node, faults, REASONS)
         elif key.value == "accounts":
             by_account = {name.value: _patterns(path, rules, faults) for name, rules in _entries(path, node, faults)}
         else:
-            faults.append(f"{path}:{_line(key)}: unknown key {key.value!r}; there are stages and accounts")
+            faults.append(f"{path}:{_line(key)}: unknown key {key.value!r}; there are stages, reasons and accounts")
     if faults:
         raise InvalidConfiguration(faults)
-    return StageMap(everywhere, by_account)
+    return StageMap(everywhere, by_account, reasons)
 
 
 def _line(node: yaml.Node) -> int:
@@ -86,11 +98,12 @@ def _entries(path: Path, node: yaml.Node | None, faults: list[str]) -> Iterator[
             faults.append(f"{path}:{_line(key)}: a key must be a word")
 
 
-def _patterns(path: Path, node: yaml.Node, faults: list[str]) -> Patterns:
+def _patterns(path: Path, node: yaml.Node, faults: list[str], known: tuple[str, ...] = STAGES) -> Patterns:
     found: list[tuple[str, str]] = []
     for key, names in _entries(path, node, faults):
-        if key.value not in STAGES:
-            faults.append(f"{path}:{_line(key)}: {key.value!r} is no canonical stage; there are {', '.join(STAGES)}")
+        if key.value not in known:
+            what = "canonical stage" if known == STAGES else "meaning of a reason"
+            faults.append(f"{path}:{_line(key)}: {key.value!r} is no {what}; there are {', '.join(known)}")
             continue
         if not isinstance(names, yaml.SequenceNode):
             faults.append(f"{path}:{_line(names)}: the patterns of {key.value} must be a list")

@@ -13,7 +13,9 @@ from typing import Protocol, runtime_checkable
 from schemas.fact import Fact
 from schemas.raw import RawHeaders
 from schemas.sources import Sources
+from streams.connectors.ashby import ASHBY
 from streams.connectors.greenhouse import GREENHOUSE
+from streams.connectors.lever import LEVER
 from streams.connectors.merge import MERGE
 from streams.connectors.smartrecruiters import SMARTRECRUITERS
 from streams.connectors.teamtailor import TEAMTAILOR
@@ -44,11 +46,26 @@ class Timestamped(Protocol):
         ...
 
 
+@runtime_checkable
+class Tokened(Protocol):
+    """A vendor that signs a token and a time instead of the body: the token may come again only with the same body."""
+
+    @property
+    def max_age(self) -> timedelta:
+        """How old the signed time may be: longer than the vendor retries."""
+        ...
+
+    def replay_token(self, body: bytes) -> tuple[str, datetime]:
+        """The token and the signed time, of a body that was verified. Raises InvalidSignature if they are none."""
+        ...
+
+
 class Connector(Protocol):
     """One system's dialect. `docs/connectors.md` says for each what is documented, and what is not.
 
-    A connector may be `Handshaking` and `Timestamped` besides, and may name in `vendor_headers` (a frozenset of lower-case
-    names) the request headers that the gateway keeps for `normalise` as `RawHeaders.vendor`.
+    A connector may be `Handshaking`, `Timestamped` and `Tokened` besides, may say in `bad_signature_status` what to answer
+    instead of 401, and may name in `vendor_headers` (a frozenset of lower-case names) the request headers that the gateway
+    keeps for `normalise` as `RawHeaders.vendor`.
     """
 
     @property
@@ -103,7 +120,7 @@ class Connector(Protocol):
 
 
 CONNECTORS: Mapping[str, Connector] = {
-    connector.system: connector for connector in (GREENHOUSE, MERGE, SMARTRECRUITERS, TEAMTAILOR, WORKABLE)
+    connector.system: connector for connector in (ASHBY, GREENHOUSE, LEVER, MERGE, SMARTRECRUITERS, TEAMTAILOR, WORKABLE)
 }
 
 #: Kinds people may report by POST /facts: moments no ATS records, or that not every customer records there. What an ATS does

@@ -25,6 +25,8 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 STAGE_NAME_LENGTH = 120
 #: Times outside are a vendor's or an extractor's mistake; inside, arithmetic of days and zones cannot overflow.
 YEARS = range(1970, 2200)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLIS_END = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
 def parse(body: bytes) -> Node:
@@ -145,6 +147,23 @@ class Node:
         if moment.year not in YEARS:
             raise InvalidPayload("time_out_of_range", path)
         return moment.astimezone(UTC)
+
+    def millis(self, *names: str) -> datetime | None:
+        """An instant given as whole milliseconds since 1970 in UTC, None where absent or null."""
+        found, path = self._find(names)
+        if found is None:
+            return None
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise InvalidPayload("not_a_time", path)
+        if not 0 <= found < MILLIS_END:
+            raise InvalidPayload("time_out_of_range", path)
+        return EPOCH + timedelta(milliseconds=found)
+
+    def required_millis(self, *names: str) -> datetime:
+        found = self.millis(*names)
+        if found is None:
+            raise self.missing(*names)
+        return found
 
     def required_instant(self, *names: str) -> datetime:
         found = self.instant(*names)
