@@ -132,9 +132,9 @@ class _Erasure:
         if record.key != account or (raw is not None and raw.channel in ("watermark", "erasure")):
             return False
         body = record.value or b""
-        if raw is not None and self.person.told_of(facts_of(raw, body, self.mapping)):
-            return True
-        return self.person.named_in(body, raw.record_type if raw else None)
+        facts = facts_of(raw, body, self.mapping) if raw is not None else []
+        known = self.person.told_of(facts)
+        return known or self.person.named_in(body, raw.record_type if raw else None, understood=bool(facts))
 
     def _rewrite(self, start: int, end: int, theirs: set[int], newest: int) -> set[str]:
         """Append everything that is not theirs once more. Returns pointers to all old records."""

@@ -19,6 +19,8 @@ from streams.stages import StageMap
 THINGS = ("candidate", "person", "application", "opportunity", "prospect", "applicant", "contact")
 _HOLDERS = frozenset({*THINGS, *(f"{name}s" for name in THINGS), "opportunities", "people"})
 _REFERENCES = frozenset({*(f"{name}id" for name in THINGS), *(f"{name}ids" for name in THINGS)})
+#: In a body that was understood and is about something else, such as a job and who filled it, these are no more than that id.
+_PASSING = frozenset({"applicationid", "applicationids"})
 _IDS = ("id", "uuid", "_id")
 
 
@@ -77,30 +79,34 @@ class Person:
         assert self._nodes is not None, "close() comes first"
         return any(node in self._nodes for fact in facts for node in _nodes(fact))
 
-    def named_in(self, body: bytes, record_type: str | None = None) -> bool:
-        """Whether a body names them: as JSON by the usual fields, else by their id standing anywhere in it."""
+    def named_in(self, body: bytes, record_type: str | None = None, *, understood: bool = False) -> bool:
+        """Whether a body names them: as JSON by the usual fields, else by their id standing anywhere in it.
+
+        `understood`: it gave facts, none of them about this person.
+        """
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
             return self._token.search(body) is not None
         whole = (record_type or "").replace("_", "").casefold()
-        return self._in(value, theirs=any(name in whole for name in _HOLDERS))
+        telling = _REFERENCES - _PASSING if understood else _REFERENCES
+        return self._in(value, telling, theirs=any(name in whole for name in _HOLDERS))
 
-    def _in(self, value: Any, *, theirs: bool) -> bool:
+    def _in(self, value: Any, telling: frozenset[str], *, theirs: bool) -> bool:
         """`theirs`: the value stands where a candidate or application is expected."""
         if isinstance(value, list):
-            return any(self._in(item, theirs=theirs) for item in value)
+            return any(self._in(item, telling, theirs=theirs) for item in value)
         if not isinstance(value, dict):
             return False
         if theirs and any(_is(value.get(name), self._natives) for name in _IDS):
             return True
         for name, item in value.items():
             plain = name.replace("_", "").replace("-", "").casefold()
-            if plain in _REFERENCES and any(_is(one, self._natives) for one in (item if isinstance(item, list) else [item])):
+            if plain in telling and any(_is(one, self._natives) for one in (item if isinstance(item, list) else [item])):
                 return True
             if plain in _HOLDERS and _is(item, self._natives):
                 return True
-            if self._in(item, theirs=plain in _HOLDERS):
+            if self._in(item, telling, theirs=plain in _HOLDERS):
                 return True
         return False
 
