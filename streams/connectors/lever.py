@@ -147,9 +147,9 @@ class Lever:
         """The test that an administrator sends from Lever's settings has the event's name, and no data."""
         try:
             node = parse(body)
+            return node.text("event") in EVENTS and node.value.get("data") == {}
         except InvalidPayload:
             return False
-        return node.value.get("event") in EVENTS and node.value.get("data") == {}
 
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         return "event" in body and "triggeredAt" in body

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.connectors.greenhouse import ACTIONS, GREENHOUSE, RECORDS
-from streams.errors import InvalidPayload
+from streams.connectors import CONNECTORS
+from streams.errors import InvalidPayload, InvalidSignature
 from streams.routing import Router
-from tests.greenhouse import BODIES, STAGES, headers
+from tests.every_fixture import BODIES, FACTUAL
+from tests.vendors import RECEIVED, STAGES, headers
 
 ODD: list[Any] = [
     None, True, False, 0, -1, 1.5, 10**18, 2**64 - 1, "", " ", "x", "12", "a/b", "ünï", "\u0000",
@@ -21,7 +22,7 @@ ODD: list[Any] = [
     "9999-12-31T23:59:59-12:00", "2026-02-30", "2026-03-01", "2026-03-01T10:00:00", "2026-W10-1", "24:00", [], {}, [None], [[]],
     [{}], ["x"], [1, None, "2"], {"id": None}, {"id": []}, {"id": "1"}, {"date_time": 7},
     {"date": "2026-03-01", "date_time": None},
-    {"name": ["x"]}, {"name": {}}, "x" * 500,
+    {"name": ["x"]}, {"name": {}}, "x" * 500, 1772442005000, 7258118400000, -1772442005000, "onHold", "closed", "Archived",
 ]  # fmt: skip
 
 
@@ -33,13 +34,13 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-PATHS = {name: paths(body) for name, body in BODIES.items()}
+PATHS = {name: [*paths(BODIES[name]), ("previous",)] for name in FACTUAL}
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> tuple[str, Any]:
+def mutated(draw: st.DrawFn) -> tuple[tuple[str, str], Any]:
     """A real-shaped body with one to four fields dropped, nulled or of another type."""
-    name = draw(st.sampled_from(sorted(BODIES)))
+    name = draw(st.sampled_from(FACTUAL))
     body = copy.deepcopy(BODIES[name])
     for _ in range(draw(st.integers(1, 4))):
         path = draw(st.sampled_from(PATHS[name]))
@@ -58,15 +59,15 @@ def mutated(draw: st.DrawFn) -> tuple[str, Any]:
     return name, body
 
 
-@settings(max_examples=1500, deadline=None)
-@given(mutated())
-def test_a_mangled_body_gives_sound_facts_or_invalid_payload(case: tuple[str, Any]) -> None:
-    name, body = case
-    raw = headers(name)
+@settings(max_examples=4000, deadline=None)
+@given(mutated(), st.none() | st.just(RECEIVED - timedelta(days=2)))
+def test_a_mangled_body_gives_sound_facts_or_invalid_payload(case: tuple[tuple[str, str], Any], since: datetime | None) -> None:
+    (system, name), body = case
+    connector, raw = CONNECTORS[system], headers(system, name, changed_since=since)
     channel, _, kind = name.partition(".")
-    declared = RECORDS[kind][1] if channel == "record" else tuple(k for _, kinds in ACTIONS.values() for k in kinds)
+    declared = connector.record_kinds[kind] if channel == "record" else connector.webhook_kinds
     try:
-        found = GREENHOUSE.normalise(raw, orjson.dumps(body), STAGES)
+        found = connector.normalise(raw, orjson.dumps(body), STAGES)
     except InvalidPayload as error:
         assert error.reason.replace("_", "").isalpha()
         return
@@ -84,7 +85,8 @@ def test_a_mangled_body_gives_sound_facts_or_invalid_payload(case: tuple[str, An
                 fact.attributes.get("offer_id"),
             ]
         )
-    for fact in Router({}.get).route(found):
+        assert b"robin" not in fact.to_json().lower()
+    for fact in Router(lambda _: None).route(found):
         assert fact.requisition_id is not None
 
 
@@ -95,16 +97,25 @@ SCALARS = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
 )
-KEYS = st.sampled_from(["action", "payload", "id", "job", "application"])
+KEYS = st.sampled_from(
+    ["action", "payload", "id", "job", "application", "data", "event", "hook", "token", "triggeredAt", "signature", "content"]
+)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8)
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.sampled_from(sorted(BODIES)), st.binary(max_size=60) | JSON)
-def test_anything_at_all_gives_facts_or_invalid_payload(name: str, body: Any) -> None:
-    raw = headers(name)
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(FACTUAL), st.binary(max_size=60) | JSON)
+def test_anything_at_all_gives_facts_or_a_declared_error(case: tuple[str, str], body: Any) -> None:
+    connector, raw = CONNECTORS[case[0]], body if isinstance(body, bytes) else orjson.dumps(body)
+    assert connector.is_ping(raw) in (True, False)
     try:
-        found = GREENHOUSE.normalise(raw, body if isinstance(body, bytes) else orjson.dumps(body), STAGES)
+        connector.verify({}, raw, [b"secret"])
+    except InvalidSignature:
+        pass
+    else:
+        raise AssertionError("an unsigned body was taken")
+    try:
+        found = connector.normalise(headers(*case), raw, STAGES)
     except InvalidPayload:
         return
     assert all(fact.occurred_at.tzinfo is not None for fact in found)
