@@ -46,8 +46,8 @@ def _plan(record_type: str, path: str, expand: str) -> Callable[[datetime | None
             cursor = answer.get("next")
             if cursor is None:
                 return
-            if not isinstance(cursor, str):
-                raise UnexpectedAnswer(f"{path}: next is no text")
+            if not isinstance(cursor, str) or cursor == query.get("cursor"):
+                raise UnexpectedAnswer(f"{path}: next is no text, or leads to the same page")
             query = {**query, "cursor": cursor}
 
     return plan

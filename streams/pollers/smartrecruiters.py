@@ -31,8 +31,8 @@ def _list(path: str, **params: str) -> Answers:
         found += page
         following, total = answer.get("nextPageId"), answer.get("totalFound")
         if following:
-            if not isinstance(following, str):
-                raise UnexpectedAnswer(f"{path}: nextPageId is no text")
+            if not isinstance(following, str) or following == query.get("pageId"):
+                raise UnexpectedAnswer(f"{path}: nextPageId is no text, or leads to the same page")
             query = {**query, "pageId": following}
         elif page and isinstance(total, int) and len(found) < total and "pageId" not in query:
             query = {**query, "offset": str(len(found))}

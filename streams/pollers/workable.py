@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, drain, native, objects, query_of, text
+from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, UnexpectedAnswer, drain, native, objects, query_of, text
 
 PAGE = 100
 #: Events have no time of change and are asked by their start: this far back, cancellations and moves are still seen.
@@ -33,7 +33,10 @@ def _list(path: str, name: str, **params: str) -> Answers:
         answer = yield Ask(path, query)
         found += objects(answer, path, name)
         paging = answer.get("paging")
-        query = query_of(paging.get("next") if isinstance(paging, dict) else None, path)
+        following = query_of(paging.get("next") if isinstance(paging, dict) else None, path)
+        if following == query:
+            raise UnexpectedAnswer(f"{path}: the next page is the same page")
+        query = following
     return found
 
 

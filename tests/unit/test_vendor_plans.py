@@ -182,12 +182,15 @@ def test_what_is_found_is_what_the_connectors_read() -> None:
         ("workable", {"jobs": [1]}),
         ("workable", []),
         ("workable", {"jobs": [], "paging": {"next": 7}}),
+        ("workable", {"jobs": [], "paging": {"next": "https://x.example/jobs?limit=100"}}),  # for ever
         ("workable", {"jobs": [{"shortcode": "../accounts"}]}),
         ("smartrecruiters", {"error": "x"}),
         ("smartrecruiters", {"content": [{"id": "a/../b"}]}),
         ("smartrecruiters", {"content": [], "nextPageId": 7}),
+        ("smartrecruiters", {"content": [], "nextPageId": "again"}),
         ("merge", {"results": None}),
         ("merge", {"results": [], "next": 7}),
+        ("merge", {"results": [], "next": "again"}),
     ],
 )
 def test_an_answer_that_is_not_as_documented_is_said_to_be(vendor: str, answer: Any) -> None:
