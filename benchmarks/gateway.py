@@ -99,7 +99,12 @@ def main() -> None:
         brokers = options.brokers or stack.enter_context(KafkaNode(folder / "kafka")).bootstrap
         (folder / "sources.yaml").write_text(yaml.safe_dump(SOURCES))
         settings = Settings(
-            brokers=brokers, topic_prefix=f"bench{os.getpid()}.", gateway_port=ports.free(), deploy_dir=folder, state_dir=folder
+            gateway_rate=0,  # the limit of one source is not what is measured
+            brokers=brokers,
+            topic_prefix=f"bench{os.getpid()}.",
+            gateway_port=ports.free(),
+            deploy_dir=folder,
+            state_dir=folder,
         )
         topics_module.verify(settings)
         environment = {**os.environ, **settings.environment(), "BENCH_SECRET": SECRET}

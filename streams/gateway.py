@@ -31,6 +31,7 @@ from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connect
 from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
 from streams.inbox import JSON_LINES, FactDesk, account_of_subject, complete_until, split_records
+from streams.rate import Rate
 from streams.raw_log import DELIVERY_SHARE, Log, RawLog, RawRecord, TooLarge
 from streams.replay import SeenTokens, check_age
 from streams.settings import Settings
@@ -65,6 +66,7 @@ class Gateway:
     connectors: Mapping[str, Connector]
     manual_kinds: frozenset[str]
     seen: SeenTokens = field(default_factory=SeenTokens)
+    rate: Rate = field(default_factory=lambda: Rate(0, 1))  #: no limit unless one is given
 
     def app(self) -> Door:
         """The application behind its door; the raw log is started and closed with it."""
@@ -155,6 +157,7 @@ class Gateway:
         if echo is not None:  # before there is a secret: nothing is kept of it
             return answer(200, {"request_id": request.state.request_id}, echo)
         token, kept_before = self._verify(connector, source, vendor, body, request.state.request_id)
+        self.rate.take(f"account {source.account}")  # only now: nobody else may use up what is theirs
         if not kept_before and not connector.is_ping(body):
             delivery = (connector.delivery_id(vendor) or "")[:DELIVERY_ID_LENGTH] or None
             kept = {name: vendor[name][:VENDOR_HEADER_LENGTH] for name in _kept(connector) if name in vendor}
@@ -208,6 +211,7 @@ class Gateway:
             raise Refused(401, "no valid token", mend, {"WWW-Authenticate": "Bearer"})
         if who.role not in roles:
             raise Refused(403, f"role {who.role} may not do this", f"use a token with one of: {', '.join(sorted(roles))}")
+        self.rate.take(f"token of {who.name}")
         return who
 
     def _headers(self, request: Request, account: str, system: str, channel: Channel, **more: object) -> RawHeaders:
@@ -272,7 +276,8 @@ def run(settings: Settings, clock: Clock) -> None:
     """
     sources = load_sources(settings.deploy_dir)
     access = Access.from_sources(sources, settings.deploy_dir)
-    gateway = Gateway(settings, clock, sources, access, RawLog(settings), CONNECTORS, MANUAL_KINDS)
+    rate = Rate(settings.gateway_rate, settings.gateway_burst)
+    gateway = Gateway(settings, clock, sources, access, RawLog(settings), CONNECTORS, MANUAL_KINDS, rate=rate)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # below it, kafka-python logs keys and values
     config = uvicorn.Config(
         gateway.app(),
