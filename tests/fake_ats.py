@@ -6,6 +6,7 @@ a page larger than the vendor allows 422, and every `limited`-th request 429 wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +126,67 @@ class FakeMerge(Fake):
         return 200, {"next": following, "previous": None, "results": found[start : start + size]}, {}
 
 
+@dataclass
+class FakeLever(Fake):
+    """`{data, hasNext, next}` with an opaque offset; relations only where `expand` asks; confidential only where asked for."""
+
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def route(self, path: str, query: dict[str, str]) -> Answer:
+        path = path.removeprefix("/v1")
+        if path not in self.lists:
+            return 404, {"code": "ResourceNotFound", "message": "not found"}, {}
+        size = self.cut(query.get("limit"))
+        if size is None:
+            return 400, {"code": "BadRequestError", "message": "limit"}, {}
+        found = [one for one in self.lists[path] if one.get("updatedAt", 0) >= int(query.get("updated_at_start", "0"))]
+        if query.get("confidentiality") != "all":
+            found = [one for one in found if one.get("confidentiality") != "confidential"]
+        if path == "/opportunities" and "applications" not in query.get("expand", ""):
+            found = [
+                {**one, "applications": [a["id"] for a in one["applications"]]} if "applications" in one else one for one in found
+            ]
+        start = int(query.get("offset", "%5B0").removeprefix("%5B"))
+        more = start + size < len(found)
+        page = found[start : start + size]
+        return 200, {"data": page, "hasNext": more, **({"next": f"%5B{start + size}"} if more else {})}, {}
+
+
+@dataclass
+class FakeAshby(Fake):
+    """POSTs of JSON; `{success, results, moreDataAvailable, nextCursor}`, and errors as 200 with `success: false`."""
+
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "POST":
+            return httpx.Response(405)
+        self.asked.append(f"{request.url.path} {request.content.decode()}")
+        if request.headers.get(self.token[0]) != self.token[1]:
+            return httpx.Response(401, json={"success": False, "errors": ["unauthorized"]})
+        if len(self.asked) % self.limited == 0:
+            self.refused += 1
+            return httpx.Response(429, headers={"Retry-After": "1"})
+        return httpx.Response(200, json=self.reply(request.url.path, json.loads(request.content)))
+
+    def reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        size = self.cut(str(body.get("limit")))
+        if path not in self.lists or size is None:
+            return {"success": False, "errors": ["invalid_input"]}
+        found = [
+            one for one in self.lists[path] if one.get("applicationId") == body.get("applicationId", one.get("applicationId"))
+        ]
+        start = int(body.get("cursor", "c0").removeprefix("c"))
+        more = start + size < len(found)
+        page = found[start : start + size]
+        return {
+            "success": True,
+            "results": page,
+            "moreDataAvailable": more,
+            **({"nextCursor": f"c{start + size}"} if more else {}),
+        }
+
+
 def drive(
     plan: Generator[Ask | Found, Any, None], fake: Callable[[httpx.Request], httpx.Response], base: str, headers: Any
 ) -> list[Found]:
@@ -141,7 +203,10 @@ def drive(
             if isinstance(step, Found):
                 found.append(step)
                 continue
-            response = client.get(base + step.path, params=dict(step.params))
+            asked = client.build_request(
+                "GET" if step.json is None else "POST", base + step.path, params=dict(step.params) or None, json=step.json
+            )
+            response = client.send(asked)
             while response.status_code == 429:
-                response = client.get(base + step.path, params=dict(step.params))
+                response = client.send(asked)
             answer = response.raise_for_status().json()
