@@ -158,7 +158,7 @@ def test_a_frozen_worker_writes_nothing_over_its_successor(corner: Settings) -> 
         more = produce(corner, 2000)
         for place, offsets in more.items():
             sent.setdefault(place, set()).update(offsets)
-        until(lambda: state(corner) == sent)
+        until(lambda: state(corner) == sent, seconds=180)  # a session, a takeover, and a loaded machine
         frozen.send_signal(signal.SIGCONT)
         assert frozen.wait(20) == lease.FROZEN
         sleep(1)
