@@ -18,15 +18,18 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from sqlalchemy import select
 
-from streams import credentials, kafka_security, ports, topics
+from streams import credentials, forget, kafka_security, ports, topics
 from streams.check import load_sources
+from streams.clock import SystemClock
 from streams.errors import InvalidConfiguration
 from streams.ledger import open_ledger
 from streams.ledger_tables import application
 from streams.settings import ROOT, Settings
 from tests.greenhouse import BODIES
+from tests.greenhouse import headers as raw_headers
 from tests.secured import CLIENT_SECRET, PASSWORD, USER, certificates, secured_node, token_endpoint
 
 pytestmark = pytest.mark.kafka
@@ -144,6 +147,32 @@ def test_a_wrong_password_and_a_foreign_authority_are_said_and_nothing_secret_is
         assert process.returncode == code, err
         assert words in err
         assert "battery staple" not in out + err
+
+
+def test_a_forgotten_candidate_is_gone_from_the_brokers_disk(secured: Settings) -> None:
+    settings = replace(secured, topic_prefix="disk.", app_id="disk")
+    topics.verify(settings)
+    topic, name, body = settings.topic("ats.raw"), b"Zuleika", orjson.dumps(BODIES["webhook.new_candidate_application"])
+    assert name in body
+    connection = kafka_security.connection(settings)
+    producer = KafkaProducer(**connection)
+    headers = raw_headers("webhook.new_candidate_application").to_kafka()
+    sent = producer.send(topic, key=b"greenhouse", value=body, headers=headers).get(timeout=20)
+    producer.close()
+    consumer = KafkaConsumer(**connection, group_id="disk-normalise", enable_auto_commit=False)
+    place = TopicPartition(topic, sent.partition)
+    consumer.assign([place])
+    consumer.commit({place: OffsetAndMetadata(sent.offset + 1, "", -1)})
+    consumer.close()
+    files = settings.state_dir.parent / "kafka" / "data"
+
+    def on_disk() -> list[Path]:
+        return [path for path in files.glob("disk.*/*.log*") if name in path.read_bytes()]
+
+    assert on_disk()
+    candidate = BODIES["webhook.new_candidate_application"]["payload"]["application"]["candidate"]["id"]
+    assert forget.run(settings, f"greenhouse/{candidate}", SystemClock()) == 1
+    wait_until(lambda: not on_disk(), 20)
 
 
 def test_every_fault_of_the_settings_is_listed() -> None:
