@@ -22,6 +22,19 @@ class SecretRef(Agreed):
         return self
 
 
+class Api(Agreed):
+    """How our poller reads a vendor's API. Which secrets it needs is the vendor's: `check` says what is missing."""
+
+    base_url: str | None = None  #: default: the vendor's own; the only host that is ever asked for records
+    version: str | None = None  #: Greenhouse: v3 (default) or v1
+    token_url: str | None = None  #: OAuth2 client credentials; default: the vendor's own
+    client_id: SecretRef | None = None
+    client_secret: SecretRef | None = None
+    user: str | None = None  #: Greenhouse v3: id of the user the client acts for (`sub`)
+    token: SecretRef | None = None  #: an API key or bearer token, where the vendor has these
+    account_token: SecretRef | None = None  #: Merge: the linked account's
+
+
 class Account(Agreed):
     """One account of one vendor. `webhook_secrets` may hold two while a secret is rotated."""
 
@@ -29,6 +42,8 @@ class Account(Agreed):
     system: str
     webhook_secrets: tuple[SecretRef, ...] = ()
     polled: tuple[str, ...] = ()  #: record types that arrive by POST /records or by our poller
+    api: Api | None = None  #: where our poller reads the types of `polled`; None: they are posted
+    poll_every: float = Field(default=300.0, gt=0)  #: seconds between two polls
 
 
 class Token(Agreed):

@@ -132,6 +132,25 @@ def worker(role: Annotated[str, typer.Argument(help="normalise or track")]) -> N
 
 
 @app.command()
+def poll(
+    once: Annotated[bool, typer.Option("--once", help="every account once, then stop")] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", help="read again from then on, marked as history; implies --once")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="only this account")] = None,
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    deploy_dir: DeployDir = None,
+) -> None:
+    """Ask the vendors' APIs for what no webhook tells."""
+    from streams import poller
+
+    configured = _settings(state_dir=state_dir, brokers=brokers, deploy_dir=deploy_dir)
+    at = _instant(since) if since else None
+    poller.run(configured, clock.from_environment(), account=account, once=once, since=at)
+
+
+@app.command()
 def ledger() -> None:
     """The ledger writer: sla.outcomes and ats.rejected into the database."""
     from streams import ledger_writer

@@ -251,6 +251,30 @@ GATEWAY_APPEND_SECONDS = Metric(
     "histogram", "mutual_sla_gateway_append_seconds", "From handing a request's bodies to the producer to their acknowledgement."
 )
 
+# -- poller -----------------------------------------------------------------------------------------------------------
+
+POLLS = Metric(
+    "counter",
+    "mutual_sla_polls_total",
+    "Polls of one record type of an account, by result: done or failed.",
+    ("account", "record_type", "result"),
+)
+POLL_SUCCESS = Metric(
+    "gauge",
+    "mutual_sla_poll_last_success_timestamp_seconds",
+    "When the last successful poll began; what happened until then has been read.",
+    ("account", "record_type"),
+)
+POLL_REQUESTS = Metric(
+    "counter",
+    "mutual_sla_poll_requests_total",
+    "Requests to a vendor's API, by the status it answered; `none` where it did not.",
+    ("account", "status"),
+)
+POLL_RECORDS = Metric(
+    "counter", "mutual_sla_poll_records_total", "New or changed records acknowledged in ats.raw.", ("account", "record_type")
+)
+
 # -- workers (normalise, track) -------------------------------------------------------------------------------------------
 
 WORKER_RECORDS = Metric("counter", "mutual_sla_worker_records_total", "Records folded in and acknowledged.", ("app",))

@@ -20,6 +20,7 @@ PORTS = (
     "normalise_metrics_port",
     "track_metrics_port",
     "ledger_metrics_port",
+    "poller_metrics_port",
     "prometheus_port",
     "alertmanager_port",
 )
@@ -48,7 +49,7 @@ def choose_ports(settings: Settings) -> Settings:
     return replace(settings, **chosen)  # type: ignore[arg-type]
 
 
-def plan(settings: Settings, workers: int) -> tuple[Role, ...]:
+def plan(settings: Settings, workers: int, polls: bool = False) -> tuple[Role, ...]:
     """All roles but Kafka, in the order of their start. `settings` hold the actual ports and brokers."""
     track = [replace(settings, worker_id=str(number)) for number in range(workers)]
     for number in range(1, workers):
@@ -59,6 +60,7 @@ def plan(settings: Settings, workers: int) -> tuple[Role, ...]:
         _python("normalise", ("worker", "normalise"), settings, "normalise_metrics_port", wave=0),
         *(_python(f"track-{one.worker_id}", ("worker", "track"), one, "track_metrics_port", wave=0) for one in track),
         _python("gateway", ("gateway",), settings, "gateway_port", wave=1, health="/readyz"),
+        *([_python("poller", ("poll",), settings, "poller_metrics_port", wave=1)] if polls else []),
         _python("exporter", ("exporter",), settings, "exporter_port", wave=1),
         _python("api", ("api",), settings, "api_port", wave=1),
         _python("pager", ("pager",), settings, "pager_port", wave=1),

@@ -39,6 +39,7 @@ class Settings:
     normalise_metrics_port: int = 8084
     track_metrics_port: int = 8085
     ledger_metrics_port: int = 8086
+    poller_metrics_port: int = 8087
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
     smtp_host: str = ""  #: where the pager hands in e-mail; empty: e-mail contacts cannot be reached

@@ -150,7 +150,7 @@ class Supervisor:
             secrets = credentials.complete(sources, self.settings.state_dir, os.environ)
             self._start_kafka(self.kafka)
         topics.verify(self.settings)
-        planned = roles.plan(self.settings, self.workers)
+        planned = roles.plan(self.settings, self.workers, polls=any(one.api for one in sources.accounts))
         for wave in sorted({role.wave for role in planned}):
             self._start_wave([role for role in planned if role.wave == wave], secrets)
 

@@ -26,7 +26,7 @@ VOCABULARY: dict[str, Any] = {
     "candidate_left": frozenset({"they rejected us", "candidate withdrew", "withdrawn"}),
     "job_status": frozenset({"open", "closed", "draft"}),
     "interview_status": frozenset({"scheduled", "awaiting_feedback", "complete"}),
-    "recommendation": frozenset({"definitely_not", "no", "mixed", "yes", "strong_yes", "no_decision"}),
+    "recommendation": frozenset({"definitely_not", "strong_no", "no", "mixed", "yes", "strong_yes", "no_decision"}),
     "not_rated": "no_decision",
     # offer_status (webhook) and status (Harvest) -> the fact kind its resolved_at is the time of
     "offer_resolved": {"accepted": "offer.accepted", "rejected": "offer.declined", "deprecated": "offer.updated"},
@@ -105,6 +105,15 @@ def _staged(
     attributes = {"stage": source.stages.of(source.raw.account, name), "stage_name": name, "stage_id": stage_id}
     native = (app.id, " ".join(name.casefold().split()))
     return _of_application(source, "application.stage_changed", app, when, native, attributes=attributes, actor=actor)
+
+
+def visited(source: Source, node: Node, when: When) -> list[Fact]:
+    """v3: the stage an application came to."""
+    name = node.text("name")
+    if name is None:
+        raise node.missing("name")
+    app = Application(node.required_id("application_id"), None, (), False)
+    return _staged(source, app, name, node.id("job_interview_stage_id"), when)
 
 
 def rejected(source: Source, node: Node, when: When) -> list[Fact]:
@@ -276,6 +285,7 @@ def interview(source: Source, node: Node) -> list[Fact]:
     for name, moment in (("starts", node.node("start")), ("ends", node.node("end"))):
         at, on = (moment.instant("date_time"), moment.day("date")) if moment else (node.instant(f"{name}_at"), None)
         attributes[f"{name}_at"] = at.isoformat() if at else None
+        on = on or node.day(f"all_day_{name[:-1]}_on")
         attributes[f"{name}_on"] = on.isoformat() if on and not at else None
     return [
         source.fact(
@@ -297,7 +307,7 @@ def scorecard(source: Source, node: Node) -> list[Fact]:
     if submitted_at is None:
         return []
     interviewed_at, step = node.instant("interviewed_at"), node.node("interview_step")
-    rating = node.word(VOCABULARY["recommendation"], "overall_recommendation")
+    rating = node.word(VOCABULARY["recommendation"], "overall_recommendation", "candidate_rating")
     unrated = (None, VOCABULARY["not_rated"])
     rated = [a.word(VOCABULARY["recommendation"], "rating") not in unrated for a in node.nodes("attributes")]
     attributes = {

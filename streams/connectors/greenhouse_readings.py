@@ -186,11 +186,19 @@ def job_record(source: Source, job: Node) -> list[Fact]:
 
 def application_record(source: Source, app: Node) -> list[Fact]:
     """Its state without history: who applied when, and the rejection; the present stage has no time and gives nothing."""
-    facts = objects.created(source, app, When(app.required_instant("applied_at"), Origin.OBJECT))
+    facts = objects.created(source, app, When(app.required_instant("applied_at", "created_at"), Origin.OBJECT))
     rejected_at = app.instant("rejected_at")
     if rejected_at is not None:
         facts += objects.rejected(source, app, When(rejected_at, Origin.OBJECT))
     return facts + objects.team_of_application(source, app, source.when(app.instant("last_activity_at")))
+
+
+def stage_record(source: Source, visit: Node) -> list[Fact]:
+    """v3: one stay of an application in a stage, with the stage's name that the poller adds; without a time it tells nothing."""
+    entered_at = visit.instant("entered_at")
+    if entered_at is None:
+        return []
+    return objects.visited(source, visit, When(entered_at, Origin.OBJECT))
 
 
 def offer_record(source: Source, offer: Node) -> list[Fact]:
@@ -207,8 +215,9 @@ def approval_record(source: Source, flow: Node) -> list[Fact]:
     if flow.word(objects.VOCABULARY["approval_status"], "approval_status") != "approved":
         return []
     resolved = [moment for group in flow.nodes("approver_groups") if (moment := group.instant("resolved_at"))]
+    resolved = resolved or [moment for moment in [flow.instant("updated_at")] if moment]  # v3, should groups not tell
     if not resolved:
-        raise flow.missing("approver_groups[].resolved_at")
+        raise flow.missing("approver_groups[].resolved_at", "updated_at")
     when = When(max(resolved), Origin.OBJECT)
     return [objects.approval(source, flow.text("approval_type"), flow, when, flow.id("job_id"), flow.id("offer_id"))]
 

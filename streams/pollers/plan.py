@@ -24,10 +24,15 @@ class UnexpectedAnswer(MutualSLAError):
 
 
 class Ask(NamedTuple):
-    """A GET: the path below the account's base URL, and the query."""
+    """A GET: the path below the account's base URL, and the query; a POST of `json` where that is given.
+
+    The answer is the JSON; with `linked`, the pair of it and the query of the `Link` header's next page (None: the last).
+    """
 
     path: str
     params: Mapping[str, str] = {}
+    json: Mapping[str, Any] | None = None
+    linked: bool = False
 
 
 class Found(NamedTuple):

@@ -19,6 +19,7 @@ from tests.greenhouse import BODIES, RECEIVED, STAGES, facts, headers
 #: (kind, seconds of occurred_at after the epoch's start as ISO, origin) of every fixture.
 OBJECT, DELIVERY = Origin.OBJECT, Origin.DELIVERY
 EXPECTED: dict[str, list[tuple[str, str, Origin]]] = {
+    "record.application_stages": [("application.stage_changed", "2026-03-04T11:20:30", OBJECT)],
     "webhook.new_candidate_application": [
         ("application.created", "2026-03-02T09:00:05", OBJECT),
         ("application.stage_changed", "2026-03-02T09:00:05", OBJECT),

@@ -1,0 +1,79 @@
+"""What a poller must not forget: how far each record type was read, and what each record was like. One SQLite file.
+
+It is in the state directory, not in the ledger: the poller then needs no database to reach, and the ledger stays derived from
+Kafka alone. Everything of one poll is written in one transaction, after `ats.raw` has acknowledged its records: after a crash in
+between, the same is read and compared again. Holds ids, hashes, statuses and times, no text of a candidate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS cursor (
+  account TEXT, record_type TEXT, complete_until TEXT NOT NULL, PRIMARY KEY (account, record_type)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+  account TEXT, record_type TEXT, record TEXT, digest TEXT NOT NULL, fields TEXT NOT NULL,
+  PRIMARY KEY (account, record_type, record)) WITHOUT ROWID;
+"""
+
+
+class Seen(NamedTuple):
+    """A record as a poll saw it last: a hash of all of it, and the fields that are compared."""
+
+    digest: str
+    fields: Mapping[str, Any]
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+class PollState:
+    """`poller.db` of one state directory; one poller a directory. Used by one thread."""
+
+    def __init__(self, state_dir: Path) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(state_dir / "poller.db", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(TABLES)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def cursor(self, account: str, record_type: str) -> datetime | None:
+        """Until when everything of the type has been read; None before the first whole poll."""
+        row = self._db.execute(
+            "SELECT complete_until FROM cursor WHERE account = ? AND record_type = ?", (account, record_type)
+        ).fetchone()
+        return datetime.fromisoformat(row[0]) if row else None
+
+    def seen(self, account: str, record_type: str, record: str) -> Seen | None:
+        row = self._db.execute(
+            "SELECT digest, fields FROM seen WHERE account = ? AND record_type = ? AND record = ?", (account, record_type, record)
+        ).fetchone()
+        return Seen(row[0], orjson.loads(row[1])) if row else None
+
+    def commit(self, account: str, record_type: str, until: datetime | None, seen: Mapping[str, Seen]) -> None:
+        """Write what one poll saw, and how far it came (None: no further than before), or nothing of it."""
+        with closing(self._db.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                rows = [(account, record_type, key, s.digest, orjson.dumps(s.fields).decode()) for key, s in seen.items()]
+                cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", rows)
+                if until is not None:
+                    moment = (account, record_type, until.isoformat())
+                    cursor.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", moment)
+                cursor.execute("COMMIT")
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
