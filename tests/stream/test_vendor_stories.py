@@ -177,7 +177,8 @@ def judged(told: Vendor, repeat: int = 1) -> Tracked:
     source = Account(account=ACCOUNT, system=told.system, webhook_secrets=(SecretRef(env="X"),), polled=told.polled)
     tracked = Tracked(agreement(), declared_kinds(Sources(tenant="acme", accounts=(source,))))
     for when, said in messages(told, repeat):
-        tracked.feed(*said)
+        if said:
+            tracked.feed(*said)
         tracked.tick(when)
     tracked.tick(END)
     assert tracked.letters == []
