@@ -57,6 +57,28 @@ def test_the_samples_have_no_fault_and_no_warning(folder: Path) -> None:
         ("calendars.yaml", "country: DE", "country: XX", "XX"),
         ("people.yaml", "team: ta-emea", "team: ta-nowhere", "ta-nowhere"),
         ("sources.yaml", "system: greenhouse", "system: greenhaus", "greenhaus"),
+        (
+            "policy.yaml",
+            "holders:\n",
+            "holders:\n  - {when: {kind: offer.sent, delay: {business_days: 1}}, holder: candidate}\n",
+            "start only",
+        ),
+        ("policy.yaml", "target: {business_days: 3}", "target: {business_days: }", "has no value"),
+        ("policy.yaml", "where: {stage: manager_review}", "where: {stage: []}", "an empty list matches nothing"),
+        ("policy.yaml", "pause: ", "pauses: ", "nothing begins a pause"),
+        ("calendars.yaml", "region: BE", "region: XY", "is not a region of DE"),
+        ("calendars.yaml", "      mon: ", "      monday: ", "did you mean mon?"),
+        ("calendars.yaml", "name: us-ny", "name: de-berlin", "already on line"),
+        ("calendars.yaml", '"09:00-12:30", "13:30-17:30"', '"13:30-17:30", "09:00-12:30"', "put them in order"),
+        ("people.yaml", "key: p-002", "key: p-001", "already on line"),
+        ("people.yaml", '["1002"]', '["1001"]', "identity greenhouse/1001 is already on line"),
+        ("people.yaml", "location: berlin", "location: berlim", "did you mean berlin?"),
+        ("people.yaml", "calendar: company", "calendar: firm", "calendar firm is not there"),
+        ("people.yaml", "last: 2026-07-24", "last: 2026-06-24", "before it begins"),
+        ("people.yaml", "last: 2026-07-24", "last: 2028-07-24", "no working time within 400 days"),
+        ("people.yaml", "annika.corvin@example.com", "annika.corvin", "is not an email address"),
+        ("sources.yaml", "scorecards, ", "scorecard, ", "did you mean scorecards?"),
+        ("sources.yaml", "MUTUAL_SLA_TOKEN_APPROVER", "MUTUAL_SLA_TOKEN_EXTRACTOR", "already on line"),
     ],
 )
 def test_a_fault_is_named_with_its_line(folder: Path, file: str, old: str, new: str, said: str) -> None:
@@ -66,6 +88,11 @@ def test_a_fault_is_named_with_its_line(folder: Path, file: str, old: str, new: 
     place = found[0].split(": ")[0]
     assert place.rpartition(":")[0].endswith(file)
     assert abs(int(place.rpartition(":")[2]) - line) <= 1
+
+
+def test_a_holder_rule_behind_one_that_takes_everything_is_refused(folder: Path) -> None:
+    line = change(folder / "policy.yaml", "holders:\n", "holders:\n  - {when: {kind: offer.sent}, holder: candidate}\n")
+    assert any(f"is never reached: the rule on line {line + 1} takes every offer.sent" in fault for fault in faults(folder))
 
 
 def test_all_faults_of_all_files_are_listed_at_once(folder: Path) -> None:
