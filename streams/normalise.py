@@ -164,7 +164,8 @@ class Normaliser:
         if raw.backfill or (before is not None and raw.received_at - datetime.fromisoformat(before.decode()) < VOUCH_EVERY):
             return
         batch.changes[key] = raw.received_at.isoformat().encode()
-        self._announce(batch, raw, self._connector(raw).webhook_kinds, raw.received_at)
+        connector = self._connector(raw)
+        self._announce(batch, raw, getattr(connector, "vouched_kinds", connector.webhook_kinds), raw.received_at)
 
     def _announce(self, batch: _Batch, raw: RawHeaders, kinds: Iterable[str], until: datetime) -> None:
         mark = Watermark(account=raw.account, kinds=tuple(sorted(kinds)), complete_until=until, received_at=raw.received_at)

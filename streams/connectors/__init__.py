@@ -64,8 +64,8 @@ class Connector(Protocol):
     """One system's dialect. `docs/connectors.md` says for each what is documented, and what is not.
 
     A connector may be `Handshaking`, `Timestamped` and `Tokened` besides, may say in `bad_signature_status` what to answer
-    instead of 401, and may name in `vendor_headers` (a frozenset of lower-case names) the request headers that the gateway
-    keeps for `normalise` as `RawHeaders.vendor`.
+    instead of 401 and in `vouched_kinds` that a live webhook vouches for fewer than `webhook_kinds`, and may name in
+    `vendor_headers` (a frozenset of lower-case names) the request headers that the gateway keeps as `RawHeaders.vendor`.
     """
 
     @property

@@ -117,6 +117,13 @@ class Lever:
     #: Lever tries five more times over a time it does not tell; older than this is not a retry any more but a replay.
     max_age = timedelta(hours=72)
     webhook_kinds = frozenset(kind for _, kinds in EVENTS.values() for kind in kinds)
+    #: What a live webhook says for certain: stages and reasons that stages.yaml does not map by id are left to the poll.
+    vouched_kinds = webhook_kinds - {
+        "application.stage_changed",
+        "application.rejected",
+        "application.withdrawn",
+        "application.updated",
+    }
     record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
         {name: frozenset(kinds) for name, (_, kinds) in records.RECORDS.items()}
     )
