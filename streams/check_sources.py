@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from schemas.fact import DERIVED_KINDS
 from schemas.sources import Sources
 from streams.check_policy import CONDITIONS, KINDS, nearest, refuse_doubled
 from streams.connectors import CONNECTORS, MANUAL_KINDS, ROUTED_KINDS, declared_kinds
+from streams.polling import SOURCES
 from streams.yaml_lines import Faults, Node
 
 #: Roles whose tokens may report facts by POST /facts.
@@ -24,10 +26,34 @@ def check_sources(file: Node) -> None:
         for record in account["polled"] if connector else ():
             if connector and record.text is not None and record.text not in connector.record_kinds:
                 record.fault(f"{system.text} has no records {record.text}; {nearest(record.text, connector.record_kinds)}")
+        if account["api"].value is not None:
+            _check_api(account)
         if not account["webhook_secrets"].value and not account["polled"].value:
             account.fault("nothing can come from this account; give it webhook_secrets, polled, or both")
     refuse_doubled(file["accounts"], "account", lambda account: account["account"].text)
     refuse_doubled(file["tokens"], "the token in", _secret)
+
+
+def _check_api(account: Node) -> None:
+    """What our poller needs of an account: a plan for each polled type, an address, and the vendor's secrets."""
+    api, source = account["api"], SOURCES.get(account["system"].text or "")
+    if source is None:
+        api.fault(f"{account['system'].text} cannot be polled; {nearest(account['system'].text or '', SOURCES)}")
+        return
+    version = api["version"].text or next(iter(source.plans))
+    if version not in source.plans:
+        api["version"].fault(f"there is no {version}; {nearest(version, source.plans)}")
+        return
+    for record in account["polled"]:
+        if record.text is not None and record.text not in source.plans[version]:
+            record.fault(f"{record.text} cannot be polled by {version}; {nearest(record.text, source.plans[version])}")
+    for name in source.needs[version]:
+        if api[name].value is None:
+            api.fault(f"{source.system} {version} needs {name}, as {{env: NAME}} or {{file: PATH}}")
+    for name, default in (("base_url", source.base_url[version]), ("token_url", "https://")):
+        url = api[name].text or default
+        if not url.startswith("https://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+            (api[name] if api[name].text else api).fault(f"{name} has to be an https URL: secrets are sent there")
 
 
 def check_accounts(people: Node, sources: Node, warnings: Faults) -> None:

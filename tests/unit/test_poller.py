@@ -1,0 +1,393 @@
+"""The poller against a fake Harvest: what reaches `ats.raw`, when cursor and watermark move, and a vendor's bad days."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.fact import Fact
+from schemas.sources import Account, Api
+from streams import poller as module
+from streams.connectors import CONNECTORS
+from streams.errors import Unreachable
+from streams.poll_state import PollState
+from streams.poller import Poller
+from streams.pollers.plan import Ask
+from streams.polling import SOURCES, ClientCredentials, Fixed, Source
+from streams.raw_log import RawRecord
+from streams.safe_fetch import PollFailed, RefusedLink, Vendor, next_page, origin
+from tests.fake_harvest import BASE, DATE, TOKEN_URL, FakeHarvest
+from tests.greenhouse import STAGES
+
+OLD, NEW, LATER = "2026-03-01T09:00:00Z", "2026-03-03T09:00:00Z", "2026-03-03T12:20:00Z"
+START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Log:
+    """`ats.raw` in memory; refuses while `down`."""
+
+    records: list[RawRecord] = field(default_factory=list)
+    down: bool = False
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def fault(self) -> str | None:
+        return None
+
+    async def append(self, records: Sequence[RawRecord], within: float) -> None:
+        if self.down:
+            raise Unreachable("down")
+        self.records += records
+
+    def of(self, channel: str) -> list[Any]:
+        return [json.loads(r.body) for r in self.records if r.headers.channel == channel]
+
+
+@dataclass
+class Hands:
+    """A clock that is set by hand."""
+
+    at: datetime = START
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def harvest() -> FakeHarvest:
+    cards = [
+        {"id": n, "application_id": 900 + n, "interviewer_id": 7, "submitted_at": NEW, "updated_at": NEW} for n in range(1, 6)
+    ]
+    interviews = [
+        {
+            "id": 40,
+            "application_id": 901,
+            "job_id": 88,
+            "starts_at": LATER,
+            "ends_at": LATER,
+            "status": "scheduled",
+            "updated_at": OLD,
+        },
+        {"id": 41, "application_id": 902, "job_id": 88, "starts_at": None, "status": "to_be_scheduled", "updated_at": NEW},
+    ]
+    panel = [{"id": 9001, "interview_id": 40, "user_id": 7, "scorecard_id": 1, "updated_at": NEW}]
+    jobs = [{"id": 88, "status": "open", "opened_at": OLD, "created_at": OLD, "updated_at": OLD}]
+    return FakeHarvest(
+        {
+            "/scorecards": [*cards],
+            "/interviews": interviews,
+            "/interviewers": panel,
+            "/jobs": jobs,
+            "/job_owners": [{"id": 5, "job_id": 88, "user_id": 3, "type": "recruiter", "responsible": True, "updated_at": NEW}],
+            "/job_hiring_managers": [{"id": 6, "job_id": 88, "user_id": 4, "updated_at": OLD}],
+            "/openings": [{"id": 61, "job_id": 88, "open": True, "updated_at": OLD}],
+        }
+    )
+
+
+@dataclass
+class Bench:
+    """One account on a fake, with its pauses noted instead of slept."""
+
+    folder: Path
+    fake: FakeHarvest
+    log: Log = field(default_factory=Log)
+    clock: Hands = field(default_factory=Hands)
+    pauses: list[float] = field(default_factory=list)
+    polled: tuple[str, ...] = ("scorecards",)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def do(self, work: Callable[[Poller], Any]) -> Any:
+        """Open the state, work, close it: each call is a process of its own."""
+
+        async def inside() -> Any:
+            state = PollState(self.folder)
+            try:
+                async with httpx.AsyncClient(transport=httpx.MockTransport(self.fake)) as client:
+                    signing = ClientCredentials(TOKEN_URL, "client", "hush", "7")
+                    vendor = Vendor(client, BASE, signing, sleep=self.pause, attempts=4)
+                    account = Account(account="gh", system="greenhouse", polled=self.polled, api=Api())
+                    source = SOURCES["greenhouse"]
+                    return await work(Poller("acme", account, source, vendor, self.log, state, self.clock, 900_000))
+            finally:
+                state.close()
+
+        return asyncio.run(inside())
+
+    def poll(self, since: datetime | None = None) -> bool:
+        return bool(self.do(lambda one: one.poll(since)))
+
+    def cursor(self, record_type: str = "scorecards") -> datetime | None:
+        state = PollState(self.folder)
+        try:
+            return state.cursor("gh", record_type)
+        finally:
+            state.close()
+
+    def facts(self) -> list[Fact]:
+        records = [r for r in self.log.records if r.headers.channel == "record"]
+        return [fact for r in records for fact in CONNECTORS["greenhouse"].normalise(r.headers, r.body, STAGES)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, harvest())
+
+
+def test_every_page_is_kept_then_the_watermark_of_the_start_then_the_cursor(bench: Bench) -> None:
+    assert bench.poll()
+    assert [card["id"] for card in bench.log.of("record")] == [5, 4, 3, 2, 1]
+    assert bench.log.records[-1].headers.channel == "watermark"
+    assert bench.log.of("watermark") == [{"record_type": "scorecards", "complete_until": START.isoformat()}]
+    assert bench.cursor() == START
+    assert all(r.headers.backfill for r in bench.log.records[:-1]), "a first poll reads history"
+
+
+def test_the_next_poll_asks_with_an_overlap_and_keeps_what_is_new_or_changed(bench: Bench) -> None:
+    bench.poll()
+    bench.log.records.clear()
+    bench.clock.at = START + timedelta(minutes=30)
+    bench.fake.lists["/scorecards"][0] |= {"updated_at": LATER, "candidate_rating": "yes"}
+    bench.fake.lists["/scorecards"][1] |= {"updated_at": "2026-03-03T11:55:00Z"}
+    assert bench.poll()
+    assert bench.fake.asked[-1].url.params["updated_at"] == "gte|2026-03-03T11:50:00Z"
+    assert [card["id"] for card in bench.log.of("record")] == [2, 1]
+    assert not any(r.headers.backfill for r in bench.log.records)
+    bench.log.records.clear()
+    assert bench.poll()
+    assert bench.log.of("record") == [], "what is in the overlap again and the same is not kept again"
+
+
+def test_nothing_is_made_durable_that_was_not_acknowledged(bench: Bench) -> None:
+    bench.log.down = True
+    assert not bench.poll()
+    assert bench.cursor() is None
+    bench.log.down = False
+    assert bench.poll()
+    assert len(bench.log.of("record")) == 5
+
+
+def test_killed_between_acknowledgement_and_cursor_the_same_is_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(PollState, "commit", killed)
+        bench.poll()
+    assert len(bench.log.of("record")) == 5 and bench.cursor() is None
+    assert bench.poll()
+    once, twice = bench.facts()[:5], bench.facts()[5:]
+    assert [f.fact_id for f in once] == [f.fact_id for f in twice]
+
+
+def test_a_page_that_fails_for_good_leaves_cursor_and_watermark(bench: Bench) -> None:
+    bench.poll()
+    bench.clock.at += timedelta(hours=1)
+    bench.fake.bad = [lambda _: httpx.Response(403)]
+    assert not bench.poll()
+    assert bench.cursor() == START
+    assert len(bench.log.of("watermark")) == 1
+
+
+BAD_DAYS: dict[str, Callable[[httpx.Request], httpx.Response | None]] = {
+    "5xx": lambda _: httpx.Response(503),
+    "half a page": lambda _: httpx.Response(200, content=b'[{"id": 1', headers=DATE),
+    "429 in seconds": lambda _: httpx.Response(429, headers={"Retry-After": "3"}),
+    "429 by a date": lambda _: httpx.Response(429, headers={**DATE, "Retry-After": "Tue, 03 Mar 2026 12:00:03 GMT"}),
+    "429 by the window": lambda _: httpx.Response(429, headers={**DATE, "X-RateLimit-Reset": "1772539203"}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_DAYS))
+def test_what_passes_by_itself_is_asked_again(bench: Bench, name: str) -> None:
+    bench.fake.bad = [lambda _: None, BAD_DAYS[name], BAD_DAYS[name]]
+    assert bench.poll()
+    assert len(bench.log.of("record")) == 5
+    assert len(bench.pauses) == 2
+    if name.startswith("429"):
+        assert bench.pauses == [3.0, 3.0]
+
+
+def test_a_broken_connection_is_tried_again_and_given_up(bench: Bench) -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no")
+
+    bench.fake.bad = [broken] * 4
+    assert not bench.poll()
+    assert len(bench.fake.asked) == 4
+
+
+def test_a_used_up_window_is_waited_for(bench: Bench) -> None:
+    empty = {**DATE, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1772539220"}
+    bench.fake.bad = [lambda _: httpx.Response(200, json=[], headers=empty)]
+    bench.polled = ("scorecards", "jobs")
+    assert bench.poll()
+    assert bench.pauses == [20.0]
+
+
+def test_an_expired_token_is_fetched_anew_between_two_pages(bench: Bench) -> None:
+    bench.fake.lives = 2
+    assert bench.poll()
+    assert bench.fake.tokens == 2
+    assert len(bench.log.of("record")) == 5
+
+
+def test_a_link_to_another_host_is_refused_and_never_asked(bench: Bench) -> None:
+    bench.fake.next_host = "https://evil.example/v3"
+    assert not bench.poll()
+    assert bench.fake.hosts == {"auth.example", "harvest.example"}
+    assert bench.cursor() is None
+
+
+def test_a_redirect_is_not_followed(bench: Bench) -> None:
+    bench.fake.bad = [lambda _: httpx.Response(302, headers={"Location": "http://169.254.169.254/"})]
+    assert not bench.poll()
+    assert bench.fake.hosts == {"auth.example", "harvest.example"}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://harvest.example/v3/jobs?cursor=a",
+        "https://harvest.example:8443/v3/jobs?cursor=a",
+        "https://harvest.example@evil.example/v3/jobs?cursor=a",
+        "https://harvest.example.evil.example/v3/jobs",
+        "https://harvest.example/v3/users?cursor=a",
+        "//evil.example/v3/jobs",
+        "file:///etc/passwd",
+        "https://harvest.example:port/v3/jobs",
+    ],
+)
+def test_no_link_leads_away(link: str) -> None:
+    with pytest.raises(RefusedLink):
+        next_page(f'<{link}>; rel="next"', f"{BASE}/jobs")
+
+
+def test_a_link_is_read_as_web_linking_has_it() -> None:
+    header = f'<{BASE}/jobs?cursor=z>; rel="prev", <{BASE}/jobs?cursor=a%3D>; rel="next"'
+    assert next_page(header, f"{BASE}/jobs") == {"cursor": "a="}
+    assert next_page(f'<{BASE}/jobs?cursor=z>; rel="prev"', f"{BASE}/jobs") is None
+    assert next_page(None, BASE) is None
+    assert origin("https://A.example/x") == ("https", "a.example", 443)
+
+
+def test_a_path_cannot_change_the_host() -> None:
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={}))) as client:
+            await Vendor(client, "https://harvest.example", Fixed({})).ask(Ask("@evil.example/", {}))
+
+    with pytest.raises(RefusedLink):
+        asyncio.run(ask())
+
+
+def test_an_interview_comes_with_its_panel_and_only_once_it_has_a_time(bench: Bench) -> None:
+    bench.polled = ("scheduled_interviews",)
+    assert bench.poll()
+    (fact,) = bench.facts()
+    assert (fact.kind, fact.interview_id, fact.attributes["interviewers"]) == ("interview.scheduled", "gh/40", ["gh/7"])
+    assert fact.occurred_at == datetime.fromisoformat(NEW), "the panel changed last"
+
+
+def test_a_job_comes_again_when_its_team_changes(bench: Bench) -> None:
+    bench.polled = ("jobs",)
+    bench.poll()
+    bench.log.records.clear()
+    bench.clock.at = START + timedelta(hours=1)
+    bench.fake.lists["/job_owners"][0] |= {"user_id": 33, "updated_at": LATER}
+    assert bench.poll()
+    updated = next(fact for fact in bench.facts() if fact.kind == "requisition.updated")
+    assert updated.people == {"recruiter": ("gh/33",), "hiring_manager": ("gh/4",)}
+    assert updated.occurred_at == datetime.fromisoformat(LATER)
+
+
+def test_since_reads_again_as_history_and_moves_the_cursor_only_over_what_was_read(bench: Bench) -> None:
+    assert bench.poll(datetime(2026, 3, 2, tzinfo=UTC))
+    assert bench.cursor() is None and bench.log.of("watermark") == [], "what was before has never been read"
+    bench.poll()
+    bench.log.records.clear()
+    bench.clock.at = START + timedelta(hours=2)
+    assert bench.poll(datetime(2026, 3, 2, tzinfo=UTC))
+    assert len(bench.log.of("record")) == 5, "also what has not changed"
+    assert all(r.headers.backfill for r in bench.log.records if r.headers.channel == "record")
+    assert bench.cursor() == bench.clock.at
+
+
+def test_one_type_that_fails_does_not_hold_up_the_others(bench: Bench) -> None:
+    bench.polled = ("offers", "scorecards")
+    assert not bench.poll()  # the fake has no /offers
+    assert bench.cursor("offers") is None and bench.cursor() == START
+
+
+def test_a_failing_account_pauses_longer_and_recovers(bench: Bench) -> None:
+    class Enough(Exception):
+        pass
+
+    pauses: list[float] = []
+    outcomes = iter([False, False, True, False])
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            raise Enough
+
+    async def work(one: Poller) -> None:
+        class Stub:
+            account = one.account
+
+            async def poll(self) -> bool:
+                return next(outcomes)
+
+        await module.forever(Stub(), pause)  # type: ignore[arg-type]
+
+    with pytest.raises(Enough):
+        bench.do(work)
+    assert pauses == [600.0, 900.0, 300.0, 600.0]
+
+
+def test_state_that_changed_without_a_time_says_since_when(tmp_path: Path) -> None:
+    merge: Source = SOURCES["merge"]
+    offer = {"id": "o1", "remote_id": "1", "application": "a1", "status": "SENT", "modified_at": NEW}
+    log, clock = Log(), Hands()
+
+    async def poll() -> None:
+        state = PollState(tmp_path)
+        handler = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [offer], "next": None}))
+        async with httpx.AsyncClient(transport=handler) as client:
+            account = Account(account="m", system="merge", polled=("offers",), api=Api())
+            one = Poller("acme", account, merge, Vendor(client, "https://m.example", Fixed({})), log, state, clock, 900_000)
+            assert await one.poll()
+        state.close()
+
+    asyncio.run(poll())
+    clock.at = START + timedelta(minutes=5)
+    offer["status"] = "APPROVED"
+    asyncio.run(poll())
+    first, second = (r for r in log.records if r.headers.channel == "record")
+    assert first.headers.changed_since is None and second.headers.changed_since == START
+    assert json.loads(second.body)["previous"]["status"] == "SENT"
+
+
+def test_a_secret_is_never_shown() -> None:
+    shown = repr([ClientCredentials(TOKEN_URL, "client", "hush"), Fixed({"Authorization": "Bearer hush"})])
+    assert "hush" not in shown
+
+
+def test_refused_credentials_end_the_poll(bench: Bench) -> None:
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(bench.fake)) as client:
+            await Vendor(client, BASE, ClientCredentials(TOKEN_URL, "client", "wrong", "7")).ask(Ask("/jobs", {}))
+
+    with pytest.raises(PollFailed, match="no access token: status 401"):
+        asyncio.run(ask())
