@@ -108,6 +108,44 @@ EVENTS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
     "contactUpdated": (None, ()),
 }
 
+_INTERVIEW = ("interview.scheduled", "interview.cancelled")
+
+#: Record type -> how it is read, and the fact kinds its records can give.
+RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
+    "opportunities": (
+        records.opportunity,
+        (
+            "application.created",
+            "application.stage_changed",
+            *records.VOCABULARY["ended"].values(),
+            "application.updated",
+            "candidate.deleted",
+        ),
+    ),
+    "requisitions": (
+        records.requisition,
+        ("requisition.approved", "requisition.held", "requisition.resumed", "requisition.updated"),
+    ),
+    "postings": (records.posting, ("requisition.opened", "requisition.updated", "requisition.closed", "requisition.reopened")),
+    "interviews": (records.interview, _INTERVIEW),
+    "panels": (records.panel, _INTERVIEW),
+    "feedback": (records.feedback, ("scorecard.submitted", "scorecard.deleted")),
+    "offers": (records.offer, ("offer.created", "offer.approved", "offer.sent", "offer.accepted")),
+    "users": (records.user, ()),
+}
+
+#: A record's type by its shape: the first whose fields are all there.
+SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("opportunities", ("stageChanges",)),
+    ("requisitions", ("requisitionCode",)),
+    ("feedback", ("completedAt", "fields")),
+    ("panels", ("interviews",)),
+    ("interviews", ("interviewers", "duration")),
+    ("offers", ("opportunityId", "status")),
+    ("postings", ("state", "categories")),
+    ("users", ("accessRole",)),
+)
+
 
 class Lever:
     """The connector (streams.connectors.Connector, streams.connectors.Tokened)."""
@@ -125,7 +163,7 @@ class Lever:
         "application.updated",
     }
     record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in records.RECORDS.items()}
+        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
     )
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
@@ -162,15 +200,15 @@ class Lever:
         return "event" in body and "triggeredAt" in body
 
     def record_type(self, record: Mapping[str, object]) -> str | None:
-        return next((name for name, names in records.SHAPES if all(n in record for n in names)), None)
+        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
 
     def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
         """One webhook body, or one record of `raw.record_type`, with what the poller put in (docs/connectors.md)."""
         source, node = Source(raw, stages), parse(body)
         if raw.channel == "record":
-            if raw.record_type not in records.RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(records.RECORDS))
-            return records.RECORDS[raw.record_type][0](source, node)
+            if raw.record_type not in RECORDS:
+                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
+            return RECORDS[raw.record_type][0](source, node)
         event = node.text("event")
         if event is None:
             raise node.missing("event")
