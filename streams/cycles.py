@@ -40,7 +40,7 @@ def clocks(commitment: Commitment, waits_for: tuple[tuple[Condition, ...], ...],
     ahead (a delayed start) is yielded too; the caller leaves it out until its time comes.
     """
     history = life.history
-    starts = [event for event in _starts(commitment, history) if not life.is_over(event)]
+    starts = [e for e in _starts(commitment, history) if not life.is_over(e, silent=commitment.cycles == "repeats")]
     if not starts:
         return
     groups = [history.matching(group) for group in waits_for]
@@ -57,7 +57,7 @@ def _in_turn(
     commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
 ) -> Iterator[Clock]:
     """One clock after the other on a requisition or application."""
-    stops, cancels = history.matching(commitment.stop), history.matching(commitment.cancel)
+    stops, cancels = history.matching(commitment.stop), cancels_of(commitment, history)
     by_number = _nth_application(commitment, stops) if commitment.subject == "requisition" else None
     last, cycle = None, 0
     for first in starts:
@@ -94,6 +94,13 @@ def _started(commitment: Commitment, start: Event, delay: Delay) -> datetime:
     return delay(start, condition.delay) if condition.delay else start.at
 
 
+def cancels_of(commitment: Commitment, history: History) -> Sequence[Event]:
+    """What cancels the commitment; a declined request may name the one commitment it is about."""
+    about = (None, commitment.name)
+    found = history.matching(commitment.cancel)
+    return [e for e in found if e.kind != "request.declined" or e.attributes.get("commitment") in about]
+
+
 def _after(events: Sequence[Event], start: Event) -> tuple[Event, ...]:
     return tuple(event for event in events if event.key > start.key)
 
@@ -115,7 +122,7 @@ def _by_interviewer(
     commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...]
 ) -> Iterator[Clock]:
     """One clock for each interviewer of each interview. Feedback given before the interview ends counts."""
-    stops, cancels = history.matching(commitment.stop), history.matching(commitment.cancel)
+    stops, cancels = history.matching(commitment.stop), cancels_of(commitment, history)
     for start in starts:
         gone = [e for e in cancels if e.key > start.key and e.interview_id in (None, start.interview_id)]
         started_at = max([start.at, *(event.at for event in needed)])

@@ -22,12 +22,13 @@ class Life:
     traits: Traits
     holdings: tuple[Holding, ...]
 
-    def is_over(self, event: Event) -> bool:
+    def is_over(self, event: Event, *, silent: bool = False) -> bool:
         """Whether the application had ended when a derived moment came: it starts nothing any more.
 
         A rejected candidate's interview may still be in the calendar, and a scorecard may come late; nobody owes for it.
+        `silent`: ask of any event, as for promises that repeat while the application lives.
         """
-        if event.kind not in DERIVED_KINDS:
+        if event.kind not in DERIVED_KINDS and not silent:
             return False
         before = [h for h in self.holdings if h.start <= event.at]
         return bool(before) and before[-1].holder == "nobody"

@@ -140,7 +140,8 @@ def digest(fact: Fact, policy: Policy) -> Fact | None:
     for commitment in policy.enabled():
         if commitment.subject != "requisition":
             continue
-        for condition in (*commitment.start, *commitment.stop, *commitment.cancel, *commitment.requires):
+        # never to cancel: what ends one application (or is declined of it) ends no promise on the requisition
+        for condition in (*commitment.start, *commitment.stop, *commitment.requires):
             if condition.kind == fact.kind and _wanted(condition, fact):
                 kept = {name: value for name, value in fact.attributes.items() if name in condition.where}
                 return fact.model_copy(update={"people": {}, "attributes": kept, "candidate_id": None})

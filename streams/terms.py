@@ -72,8 +72,6 @@ def _on(
     calendar: Calendar, source: str, clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime
 ) -> Terms:
     commitment = clock.commitment
-    if commitment.sibling is not None:
-        commitment = agreement.in_force(commitment.sibling, clock.started_at) or commitment
     start = clock.started_at
     target = _target(commitment, life, agreement, start)
     when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)

@@ -7,7 +7,7 @@ deadline, afterwards the promise is missed; a declined request cancels at any ti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from schemas.outcome import FactRef, Interval, Obligation, Receipt, Verdict
 from schemas.policy import Condition, Quality
 from streams.agreement import Agreement
 from streams.completeness import Completeness, complete_until
-from streams.cycles import Clock
+from streams.cycles import Clock, cancels_of
 from streams.deadline import MICROSECOND
 from streams.exceptions import excused_by
 from streams.life import Life
@@ -38,8 +38,11 @@ def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Complete
     stop, cancel = (clock.stops[0].at if clock.stops else None), (clock.cancel.at if clock.cancel else None)
     end = min((at for at in (stop, cancel) if at is not None), default=None)
     known_until = max(end, clock.started_at) if end else as_of
-    gaps = gaps_of(clock, life, known_until, ended=end is not None)
-    owed = terms(clock, life, agreement, gaps, known_until)
+    # without a clock of its own: due when its sibling is, so with the sibling's pauses and on its debtor's calendar
+    sibling = agreement.in_force(commitment.sibling, clock.started_at) if commitment.sibling else None
+    timed = clock if sibling is None else replace(clock, commitment=sibling)
+    gaps = gaps_of(timed, life, known_until, ended=end is not None)
+    owed = terms(timed, life, agreement, gaps, known_until)
     deadline = owed.when.deadline
     ruling = _rule(clock, life, deadline, completeness, as_of)
     ended_at = max(ruling.ended.at, clock.started_at) if ruling.ended else None
@@ -100,8 +103,9 @@ def _rule(clock: Clock, life: Life, deadline: datetime | None, completeness: Com
     if cancel is not None and (stop is None or cancel.key < stop.key):
         if deadline is None or cancel.at < deadline:
             return _Ruling(Verdict.CANCELLED, f"{cancel.kind} before the deadline", cancel)
-        if clock.commitment.quality is None:
-            return _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
+        if clock.commitment.quality is not None:  # what is done later belongs to another clock
+            return _Ruling(Verdict.CANCELLED, f"{cancel.kind} before anything was done that could be judged", cancel)
+        return _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
     if clock.commitment.quality is not None:
         return _quality(clock, life, clock.commitment.quality, stop, deadline, as_of)
     if stop is not None:
@@ -153,12 +157,8 @@ def _untold(condition: Condition, event: Event) -> list[str]:
 
 
 def _declined(clock: Clock, life: Life) -> Event | None:
-    """A declined request cancels what depends on it, whenever it was declined; it may name the one commitment it is about."""
-    declined = next((c for c in clock.commitment.cancel if c.kind == "request.declined"), None)
-    if declined is None:
-        return None
-    events = (e for e in life.history.matching(clock.commitment.cancel) if e.kind == "request.declined")
-    return next((e for e in events if e.attributes.get("commitment") in (None, clock.commitment.name)), None)
+    """A declined request cancels what depends on it, whenever it was declined; see `cancels_of`."""
+    return next((e for e in cancels_of(clock.commitment, life.history) if e.kind == "request.declined"), None)
 
 
 def _missed(clock: Clock, life: Life, deadline: datetime, reason: str, ended: Event) -> _Ruling:
