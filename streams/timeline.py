@@ -216,24 +216,25 @@ def _instant(value: object) -> datetime | None:
 
 def _interviews(facts: list[Fact], people: People) -> list[_Interview]:
     versions: dict[str, list[Fact]] = {}
-    dropped: dict[str, datetime] = {}
+    dropped: dict[str, list[datetime]] = {}
     for fact in facts:
         if fact.interview_id is None:
             continue
         if fact.kind == "interview.scheduled":
             versions.setdefault(fact.interview_id, []).append(fact)
         elif fact.kind in ("interview.cancelled", "interview.no_show"):
-            known = dropped.get(fact.interview_id, fact.occurred_at)
-            dropped[fact.interview_id] = min(known, fact.occurred_at)
-    return [_interview(i, sorted(v, key=_version_order), dropped.get(i), people) for i, v in sorted(versions.items())]
+            dropped.setdefault(fact.interview_id, []).append(fact.occurred_at)
+    return [_interview(i, sorted(v, key=_version_order), dropped.get(i, []), people) for i, v in sorted(versions.items())]
 
 
 def _version_order(fact: Fact) -> tuple[datetime, str]:
     return fact.occurred_at, fact.fact_id
 
 
-def _interview(interview_id: str, versions: list[Fact], dropped_at: datetime | None, people: People) -> _Interview:
-    last = versions[-1]
+def _interview(interview_id: str, versions: list[Fact], dropped: list[datetime], people: People) -> _Interview:
+    last, booked = versions[-1], _booked(versions)
+    moved_at = booked[-1].at if len(booked) > 1 else None  # moved after it was called off, it takes place after all
+    dropped_at = min((at for at in dropped if moved_at is None or at >= moved_at), default=None)
     ends_at = _instant(last.attributes.get("ends_at"))
     called_off = dropped_at is not None and ends_at is not None and dropped_at < ends_at
     raw_cards = last.attributes.get("scorecards")
@@ -249,7 +250,7 @@ def _interview(interview_id: str, versions: list[Fact], dropped_at: datetime | N
         interviewers=tuple(dict.fromkeys(people.key(str(ref)) for ref in named)) if isinstance(named, list | tuple) else (),
         scorecards={str(card): people.key(str(ref)) for ref, card in cards.items()},
         step=last.attributes.get("interview_step_id"),
-        booked=_booked(versions),
+        booked=booked,
         backfill=all(v.backfill for v in versions),
         fact_id=last.fact_id,
     )
