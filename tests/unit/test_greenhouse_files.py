@@ -15,7 +15,7 @@ from streams.settings import ROOT, Settings
 from tests.greenhouse import BODIES, FOLDER, RECEIVED, facts
 
 SETTINGS = Settings()
-TYPES = "scheduled_interviews, scorecards, jobs, applications, offers, approvals, activity_feed, users"
+TYPES = "scheduled_interviews, scorecards, jobs, applications, application_stages, offers, approvals, activity_feed, users"
 
 
 def run(*files: Path, record_type: str | None = None) -> int:
