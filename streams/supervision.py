@@ -155,6 +155,12 @@ class Supervisor:
             self._start_wave([role for role in planned if role.wave == wave], secrets)
 
     def _start_kafka(self, node: KafkaNode) -> None:
+        if self.settings.kafka_security_protocol != "PLAINTEXT":
+            raise InvalidConfiguration(
+                [
+                    "MUTUAL_SLA_KAFKA_SECURITY_PROTOCOL is for a Kafka of yours: give --brokers, or leave it away for the embedded node"
+                ]
+            )
         node.start()
         self.settings = replace(self.settings, brokers=node.bootstrap)
         role = Role(name="kafka", wave=-1, command=(), address=node.bootstrap, health=node.bootstrap, log=node.log_path)

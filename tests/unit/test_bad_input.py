@@ -1,4 +1,4 @@
-"""What senders get wrong, through the normalise step: a clear reason that quotes nothing, the other records whole, no fact invented."""
+"""What senders get wrong, through the normalise step: a reason that quotes nothing, the other records whole, no fact invented."""
 
 from __future__ import annotations
 
