@@ -157,9 +157,7 @@ class Supervisor:
     def _start_kafka(self, node: KafkaNode) -> None:
         if self.settings.kafka_security_protocol != "PLAINTEXT":
             raise InvalidConfiguration(
-                [
-                    "MUTUAL_SLA_KAFKA_SECURITY_PROTOCOL is for a Kafka of yours: give --brokers, or leave it away for the embedded node"
-                ]
+                ["MUTUAL_SLA_KAFKA_SECURITY_PROTOCOL is for a Kafka of yours: give --brokers, or leave it away"]
             )
         node.start()
         self.settings = replace(self.settings, brokers=node.bootstrap)
