@@ -40,6 +40,7 @@ log = structlog.get_logger()
 BATCH = 500  #: records that are appended together
 APPEND_SECONDS = 30.0
 REQUEST_SECONDS = 30.0
+READY_TRIES = 60  #: half a second each, for `--once`
 LONGEST_PAUSE = 900.0  #: seconds between two polls of an account that fails
 
 POLLS = metrics.POLLS.counter()
@@ -259,13 +260,18 @@ async def forever(poller: Poller, sleep: Sleep = asyncio.sleep) -> None:
         await sleep(every if not failures else min(max(every, LONGEST_PAUSE), every * 2.0 ** min(failures, 8)))
 
 
-async def _ready(raw: Log) -> None:
-    """Wait until the log takes records. Raises Unreachable after a while."""
-    for _ in range(60):
-        if (fault := await raw.fault()) is None:
-            return
+async def _ready(raw: Log, tries: int | None) -> None:
+    """Wait until the log takes records. Raises Unreachable after so many tries (None: never)."""
+    while (fault := await raw.fault()) is not None:
+        tries = None if tries is None else tries - 1
+        if tries == 0:
+            raise Unreachable(fault)
         await asyncio.sleep(0.5)
-    raise Unreachable(fault)
+
+
+async def _start(poller: Poller) -> None:
+    await _ready(poller.raw, None)  # Kafka that is late is no failure of the vendor, and earns it no pause
+    await forever(poller)
 
 
 async def _run(settings: Settings, clock: Clock, only: str | None, once: bool, since: datetime | None) -> bool:
@@ -276,9 +282,9 @@ async def _run(settings: Settings, clock: Clock, only: str | None, once: bool, s
         await raw.start()
         try:
             if once:
-                await _ready(raw)
+                await _ready(raw, READY_TRIES)
                 return all(await asyncio.gather(*(one.poll(since) for one in made)))
-            tasks = [asyncio.create_task(forever(one)) for one in made]
+            tasks = [asyncio.create_task(_start(one)) for one in made]
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -35,7 +38,7 @@ class FakeHarvest:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.hosts.add(request.url.host)
-        if str(request.url) == TOKEN_URL:
+        if request.url.path == "/token":
             return self._grant(request)
         self.asked.append(request)
         self._used += 1
@@ -83,3 +86,36 @@ class FakeHarvest:
             if name in query:
                 found = [r for r in found if str(r[parent]) in query[name].split(",")]
         return sorted(found, key=lambda r: -int(r["id"]))
+
+
+@contextmanager
+def serving(fake: FakeHarvest) -> Iterator[str]:
+    """The fake on a port of this machine; gives its origin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            host = f"http://127.0.0.1:{self.server.server_address[1]}"
+            response = fake(httpx.Request(self.command, host + self.path, headers=dict(self.headers), content=body))
+            self.send_response(response.status_code)
+            for name, value in response.headers.items():
+                if name not in ("content-length", "date"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(response.content)))
+            self.end_headers()
+            self.wfile.write(response.content)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

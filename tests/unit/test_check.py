@@ -90,6 +90,21 @@ def test_a_fault_is_named_with_its_line(folder: Path, file: str, old: str, new: 
     assert abs(int(place.rpartition(":")[2]) - line) <= 1
 
 
+@pytest.mark.parametrize(
+    ("api", "said"),
+    [
+        ("{client_id: {env: A}}", "greenhouse v3 needs client_secret"),
+        ("{version: v9}", "there is no v9"),
+        ("{client_id: {env: A}, client_secret: {env: B}, base_url: 'http://harvest.example'}", "base_url has to be an https URL"),
+        ("{version: v1, token: {env: A}, base_url: 'ftp://127.0.0.1'}", ""),
+    ],
+)
+def test_an_api_that_cannot_be_polled_is_refused(folder: Path, api: str, said: str) -> None:
+    change(folder / "sources.yaml", "    polled:", f"    api: {api}\n    polled:")
+    found = [fault for fault in faults(folder) if "sources.yaml" in fault]
+    assert any(said in fault for fault in found) if said else not found
+
+
 def test_a_holder_rule_behind_one_that_takes_everything_is_refused(folder: Path) -> None:
     line = change(folder / "policy.yaml", "holders:\n", "holders:\n  - {when: {kind: offer.sent}, holder: candidate}\n")
     assert any(f"is never reached: the rule on line {line + 1} takes every offer.sent" in fault for fault in faults(folder))
