@@ -96,7 +96,9 @@ def _instant(value: object, calendar: Calendar) -> datetime | None:
     if len(value) == len("2026-01-31"):
         return instant_of(instant_at(zone_of(calendar.zone), date.fromisoformat(value), time()))
     at = datetime.fromisoformat(value)
-    return at.astimezone(UTC) if at.tzinfo is not None else None
+    if at.tzinfo is None:
+        raise ValueError(f"{value} has no time zone")
+    return at.astimezone(UTC)
 
 
 def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: Working | Wall) -> datetime | None:

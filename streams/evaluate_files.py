@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from schemas.fact import Fact, Tick, Watermark, facts_record
 from streams.check import load_agreement
+from streams.errors import InvalidPayload
 from streams.obligations import evaluate, routed
 from streams.settings import Settings
 
@@ -31,7 +32,10 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
     adrift = [f for f in routed(facts) if f.requisition_id is None]
     for fact in adrift:
         print(f"{fact.fact_id}: {fact.kind} belongs to no requisition that the input tells of: left out", file=sys.stderr)  # noqa: T201
-    found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, watermarks, as_of, known_at)
+    try:
+        found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, watermarks, as_of, known_at)
+    except ValueError as error:
+        raise InvalidPayload("not_a_time", f"an attribute of a fact cannot be read: {error}; write it with its offset") from error
     for obligation in sorted(found.obligations, key=lambda o: o.obligation_id):
         print(obligation.model_dump_json())  # noqa: T201
     for fault in faults:

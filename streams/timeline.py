@@ -209,9 +209,13 @@ class _Interview:
 
 
 def _instant(value: object) -> datetime | None:
-    """An attribute's time as UTC; None without one, or where it has no zone, so that nobody can say when it was."""
-    at = datetime.fromisoformat(value) if isinstance(value, str) else None
-    return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
+    """An attribute's time as UTC, None without one. Raises ValueError where it has no zone: nobody can say when it was."""
+    if not isinstance(value, str):
+        return None
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError(f"{value} has no time zone")
+    return at.astimezone(UTC)
 
 
 def _interviews(facts: list[Fact], people: People) -> list[_Interview]:
