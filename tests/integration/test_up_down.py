@@ -145,7 +145,7 @@ def test_a_second_run_in_another_directory_works_beside_the_first(up: Path, tmp_
     assert command("up", "--detach", "--state-dir", str(tmp_path)).returncode == 0
     first, second = state_of(up), state_of(tmp_path)
     assert first.brokers != second.brokers
-    assert not set(first.ports.values()) & set(second.ports.values())
+    assert not {role.address for role in first.roles} & {role.address for role in second.roles}
     assert command("status", "--state-dir", str(tmp_path)).returncode == 0
     done = command("down", "--state-dir", str(tmp_path))
     assert "stopped" in done.stdout
