@@ -30,10 +30,10 @@ ZONES = {
     "America/St_Johns": (date(2010, 3, 14), date(2010, 11, 7)),  # at 00:01, back into the day before
     "Pacific/Apia": (date(2011, 12, 30),),  # a date left out
 }
-BERLIN_HOLIDAYS_2026 = {
-    date(2026, month, day)
-    for month, day in ((1, 1), (3, 8), (4, 3), (4, 6), (5, 1), (5, 14), (5, 25), (10, 3), (12, 25), (12, 26))
-}
+FIXED = ((1, 1), (3, 8), (5, 1), (10, 3), (12, 25), (12, 26))
+#: Good Friday, Easter Monday, Ascension, Whit Monday, as printed calendars have them; a walk from late December goes on in 2027.
+MOVABLE = {2026: ((4, 3), (4, 6), (5, 14), (5, 25)), 2027: ((3, 26), (3, 29), (5, 6), (5, 17))}
+BERLIN_HOLIDAYS = {date(year, month, day) for year, days in MOVABLE.items() for month, day in (*FIXED, *days)}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def situations(draw: st.DrawFn) -> tuple[Calendar, Oracle, datetime]:
     )
     leaves = [Leave(first=day, last=day, learned_at=datetime(2000, 1, 1, tzinfo=UTC)) for day in sorted(away)]
     start = datetime.combine(special, datetime.min.time(), tzinfo=UTC) + timedelta(minutes=draw(st.integers(-2880, 2880)))
-    off = closed | (BERLIN_HOLIDAYS_2026 if public else set())
+    off = closed | (BERLIN_HOLIDAYS if public else set())
     return Calendar.of(spec).with_leave(leaves), Oracle(ZoneInfo(zone), weekly, single, off, away), start
 
 
