@@ -207,7 +207,8 @@ class Writer:
                     faults += _faults(at, row, topic_id, first[at], last[at])
                 self.positions[at.topic, at.partition] = start
             if faults:
-                raise InvalidConfiguration([*faults, "the ledger belongs to another log: rebuild it, or use another database"])
+                mend = "the ledger belongs to another log: begin with an empty database, it is filled from sla.outcomes"
+                raise InvalidConfiguration([*faults, mend])
             if fresh:
                 conn.execute(insert(consumer_position), fresh)
         for at in partitions:
