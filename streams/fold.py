@@ -26,11 +26,10 @@ from streams.tracker_rows import (
     Rows,
     application_key,
     digest_key,
-    instant,
-    microseconds,
     requisition_key,
     requisition_of,
 )
+from streams.wall_clock import instant_of, micros
 
 #: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
 BAD_FACT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
@@ -94,7 +93,7 @@ class Fold:
 
         A watermark of a kind that nobody declares (any more) is not looked at: there is nothing to wait for.
         """
-        never = microseconds(NEVER)
+        never = micros(NEVER)
         told = self.meta.marks
         return {a: {kind: told.get(a, {}).get(kind, never) for kind in kinds} for a, kinds in self.declared.items()}
 
@@ -131,7 +130,7 @@ class Fold:
             self._reject(record, "not_a_fact", "a zero byte in an id", fact)
             return
         self.meta.learned(fact.received_at)
-        self.meta.newest[fact.account] = max(microseconds(fact.received_at), self.meta.newest.get(fact.account, 0))
+        self.meta.newest[fact.account] = max(micros(fact.received_at), self.meta.newest.get(fact.account, 0))
         if fact.application_id is None:
             key = requisition_key(fact.requisition_id)
         else:
@@ -142,11 +141,11 @@ class Fold:
         self._told = True
         if isinstance(read, Tick):
             self.meta.learned(read.at)
-            self.meta.tick = max(microseconds(read.at), self.meta.tick if self.meta.tick is not None else microseconds(read.at))
+            self.meta.tick = max(micros(read.at), self.meta.tick if self.meta.tick is not None else micros(read.at))
             return
         self.meta.learned(read.received_at)
         marks = self.meta.marks.setdefault(read.account, {})
-        until = microseconds(read.complete_until)
+        until = micros(read.complete_until)
         for kind in read.kinds:
             marks[kind] = max(until, marks.get(kind, until))
 
@@ -154,7 +153,7 @@ class Fold:
 
     def run(self, taken: list[bytes]) -> Step:
         """Everything the records and the passing of time change. `taken`: keys whose deadline or watermark has come."""
-        self._completeness = {a: {k: instant(us) for k, us in kinds.items()} for a, kinds in self.marks.items()}
+        self._completeness = {a: {k: instant_of(us) for k, us in kinds.items()} for a, kinds in self.marks.items()}
         for key in self._keys(b"r"):  # first, so that applications are judged by the requisition's new facts
             if self._add(key):
                 self.meta.pending[requisition_of(key)] = ""
@@ -200,7 +199,7 @@ class Fold:
         row.facts = merged
         try:
             last = max(fact.occurred_at for fact in merged)
-            if last > instant(self.as_of):  # what is wrong with it must show now, not once its time has come
+            if last > instant_of(self.as_of):  # what is wrong with it must show now, not once its time has come
                 events(merged, self.agreement.people, last)
             self._judge(key, new_facts=True)
         except BAD_FACT:
@@ -260,7 +259,7 @@ class Fold:
         news = list(difference(row.published, evaluation))
         for subject, changed, body in news:
             self._outcomes[subject] = (changed, body)
-        due = None if evaluation.next_due is None else microseconds(evaluation.next_due)
+        due = None if evaluation.next_due is None else micros(evaluation.next_due)
         waits = self._waits(requisition_of(key), evaluation)
         if (due, waits) != (row.due, row.waits):
             self.waiting.append((key, due, waits))
@@ -269,7 +268,7 @@ class Fold:
             self.rows.save(row)
 
     def _evaluate(self, key: bytes, row: Row) -> Evaluation:
-        requisition_id, as_of = requisition_of(key), instant(self.as_of)
+        requisition_id, as_of = requisition_of(key), instant_of(self.as_of)
         if key.startswith(b"a"):
             own = self._row(requisition_key(requisition_id)).facts
             return evaluate_application(own, row.facts, self.agreement, self._completeness, as_of)
@@ -286,7 +285,7 @@ class Fold:
         for obligation in evaluation.obligations:
             if obligation.verdict != Verdict.UNVERIFIED or obligation.deadline is None:
                 continue
-            deadline = microseconds(obligation.deadline)
+            deadline = micros(obligation.deadline)
             behind = [(known[kind], kind) for kind in self._stop_kinds(obligation) if known.get(kind, deadline) < deadline]
             if behind:  # else it is not for silence: the source does not tell what the promise is about
                 found.add((account, min(behind)[1], deadline))
@@ -302,7 +301,7 @@ class Fold:
     def _finish(self) -> Step:
         if self._told:
             self._outcomes["progress"] = ("", self._progress())
-        learned_at, offset = instant(self.as_of), self.offset
+        learned_at, offset = instant_of(self.as_of), self.offset
         for subject, (changed, body) in self._outcomes.items():
             outcome = Outcome(
                 outcome_id=outcome_id(subject, changed, self.partition, offset),
@@ -317,9 +316,9 @@ class Fold:
 
     def _progress(self) -> Progress:
         return Progress(
-            tick_at=None if self.meta.tick is None else instant(self.meta.tick),
-            watermarks={a: {k: instant(us) for k, us in kinds.items()} for a, kinds in self.meta.marks.items()},
-            newest_fact={account: instant(us) for account, us in self.meta.newest.items()},
+            tick_at=None if self.meta.tick is None else instant_of(self.meta.tick),
+            watermarks={a: {k: instant_of(us) for k, us in kinds.items()} for a, kinds in self.meta.marks.items()},
+            newest_fact={account: instant_of(us) for account, us in self.meta.newest.items()},
         )
 
     def _reject(self, record: Any, reason: str, detail: str, fact: Fact | None = None) -> None:
@@ -335,6 +334,6 @@ class Fold:
             account=fact.account if fact else "",
             system=fact.system if fact else "",
             channel="fact",
-            rejected_at=instant(record.timestamp * 1000),
+            rejected_at=instant_of(record.timestamp * 1000),
         )
         self.step.messages.append(Message(self.topics.rejected, None, letter.pointer.encode(), letter.model_dump_json().encode()))

@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, or_, select, update
 
+from streams import wall_clock
 from streams.adherence import Counts
-from streams.ledger_database import connect, micros, open_ledger, snapshot, to_micros
+from streams.ledger_database import connect, micros, open_ledger, snapshot
 from streams.ledger_tables import (
     application,
     consumer_position,
@@ -27,7 +28,7 @@ from streams.ledger_tables import (
     source_watermark,
 )
 
-__all__ = ["connect", "micros", "open_ledger", "snapshot", "to_micros"]
+__all__ = ["connect", "micros", "open_ledger", "snapshot"]
 
 #: What counts can be grouped by.
 GROUPS = ("tenant", "team", "side", "commitment", "commitment_version", "requisition_id", "recruiter", "hiring_manager", "owner")
@@ -227,7 +228,7 @@ def acceptances(conn: Connection, start: datetime, end: datetime) -> list[dict[s
 def holder_totals(conn: Connection, as_of: datetime, team: str | None = None) -> list[dict[str, Any]]:
     """Wall-clock seconds each holder has held the ball up to `as_of`, per team: dicts team, holder, seconds, applications."""
     until = case(
-        (or_(holding.c.end_at.is_(None), holding.c.end_at > as_of), to_micros(as_of)),
+        (or_(holding.c.end_at.is_(None), holding.c.end_at > as_of), wall_clock.micros(as_of)),
         else_=micros(holding.c.end_at),
     )
     keys = [application.c.team, holding.c.holder]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from sqlalchemy.sql.functions import FunctionElement
 from streams.errors import InvalidConfiguration, Unreachable
 
 BUSY_SECONDS = 10  #: how long SQLite waits for another process's transaction
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def connect(url: str) -> Engine:
@@ -123,9 +121,3 @@ def _micros_sqlite(element: micros, compiler: Any, **options: Any) -> str:
 @compiles(micros, "postgresql")
 def _micros_postgresql(element: micros, compiler: Any, **options: Any) -> str:
     return f"CAST(EXTRACT(EPOCH FROM {compiler.process(element.clauses, **options)}) * 1000000 AS BIGINT)"
-
-
-def to_micros(instant: datetime) -> int:
-    """Whole microseconds since 1970, UTC."""
-    delta = instant - EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

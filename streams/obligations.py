@@ -13,7 +13,7 @@ from functools import partial
 
 from schemas.fact import Fact, Watermark
 from schemas.outcome import ApplicationState, Obligation, Verdict
-from schemas.policy import Commitment, Condition, Policy, Target
+from schemas.policy import Commitment, Policy, Target
 from streams.agreement import Agreement
 from streams.calendars import Calendars
 from streams.completeness import Completeness, from_watermarks
@@ -24,7 +24,7 @@ from streams.holders import ended_at, holdings
 from streams.life import Life
 from streams.roster import Roster, Traits
 from streams.terms import applies
-from streams.timeline import Event, History, events, merge
+from streams.timeline import Event, History, events, fits, merge
 from streams.verdict import judge
 
 
@@ -142,7 +142,7 @@ def digest(fact: Fact, policy: Policy) -> Fact | None:
             continue
         # never to cancel: what ends one application (or is declined of it) ends no promise on the requisition
         for condition in (*commitment.start, *commitment.stop, *commitment.requires):
-            if condition.kind == fact.kind and _wanted(condition, fact):
+            if condition.kind == fact.kind and fits(condition.where, fact.attributes):
                 kept = {name: value for name, value in fact.attributes.items() if name in condition.where}
                 return fact.model_copy(update={"people": {}, "attributes": kept, "candidate_id": None})
     return None
@@ -185,14 +185,6 @@ def routed(facts: Iterable[Fact]) -> list[Fact]:
             else:
                 found.append(fact.model_copy(update={"application_id": application, "requisition_id": requisition}))
     return found
-
-
-def _wanted(condition: Condition, fact: Fact) -> bool:
-    for name, wanted in condition.where.items():
-        value = fact.attributes.get(name)
-        if value not in wanted if isinstance(wanted, tuple) else value != wanted:
-            return False
-    return True
 
 
 def _judge(

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.outcome import Side
-from schemas.policy import Commitment, Target, Wanted
+from schemas.policy import Commitment, Target
 from streams.agreement import Agreement
 from streams.calendars import Calendar
 from streams.cycles import Clock
 from streams.deadline import Due, Gap, due, used_share
 from streams.life import Life
+from streams.timeline import fits
 
 ROLES = {Side.TALENT_ACQUISITION: "recruiter", Side.HIRING_MANAGER: "hiring_manager"}
 
@@ -51,7 +52,7 @@ def owner_at(clock: Clock, life: Life, at: datetime) -> str:
 
 def applies(commitment: Commitment, life: Life, agreement: Agreement, at: datetime) -> bool:
     """Whether the commitment is for requisitions like this one, as it was at `at`."""
-    return not commitment.applies or _like(commitment.applies, _traits(life, agreement, at))
+    return not commitment.applies or fits(commitment.applies, _traits(life, agreement, at))
 
 
 def terms(clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime) -> Terms:
@@ -95,7 +96,7 @@ def _target(commitment: Commitment, life: Life, agreement: Agreement, at: dateti
     if commitment.targets:
         traits = _traits(life, agreement, at)
         for rule in commitment.targets:
-            if _like(rule.when, traits):
+            if fits(rule.when, traits):
                 return rule.target
     assert commitment.target is not None  # a sibling has a target, `check` holds that
     return commitment.target
@@ -105,7 +106,3 @@ def _traits(life: Life, agreement: Agreement, at: datetime) -> dict[str, object]
     team = agreement.people.teams.get(life.roster.team(at))
     known = {"team": team.key, "department": team.department, "location": team.location} if team else {}
     return {**known, **life.traits.at(at)}
-
-
-def _like(wanted: Wanted, traits: dict[str, object]) -> bool:
-    return all(traits.get(name) in (value if isinstance(value, tuple) else (value,)) for name, value in wanted.items())

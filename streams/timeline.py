@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.fact import DERIVED_KINDS, FACT_KINDS, ORIGIN_RANK, STAGES, Fact
-from schemas.policy import Condition
+from schemas.policy import Condition, Wanted
 from streams.directory import People
 
 #: Facts of one instant are ordered by kind, in the order a hiring process takes (the order of FACT_KINDS); a derived
@@ -75,11 +75,14 @@ def _better(one: Fact, two: Fact) -> Fact:
 
 def matches(condition: Condition, event: Event) -> bool:
     """Whether the event is of the condition's kind and its attributes have the wanted values."""
-    if event.kind != condition.kind:
-        return False
-    for name, wanted in condition.where.items():
-        value = event.attributes.get(name)
-        if value not in wanted if isinstance(wanted, tuple) else value != wanted:
+    return event.kind == condition.kind and fits(condition.where, event.attributes)
+
+
+def fits(wanted: Wanted, attributes: Mapping[str, Any]) -> bool:
+    """Whether every wanted attribute has the wanted value, or one of them; one that is not there has none."""
+    for name, allowed in wanted.items():
+        value = attributes.get(name)
+        if value not in allowed if isinstance(allowed, tuple) else value != allowed:
             return False
     return True
 

@@ -16,7 +16,8 @@ from streams.agreement import Agreement
 from streams.deadlines import Deadlines
 from streams.fold import Fold, Limits, Topics
 from streams.step import Read, Step
-from streams.tracker_rows import META, Meta, Overlay, header, instant, microseconds
+from streams.tracker_rows import META, Meta, Overlay, header
+from streams.wall_clock import instant_of, micros
 
 __all__ = ["Limits", "Partition", "Topics", "Tracker"]
 
@@ -41,7 +42,7 @@ class Partition:
     def next_due(self) -> datetime | None:
         """When the next deadline passes; may be one that was judged anew since, then a tick clears it."""
         due = self.deadlines.next_due()
-        return None if due is None else instant(due)
+        return None if due is None else instant_of(due)
 
 
 class Tracker:
@@ -111,7 +112,7 @@ class Tracker:
         if memory is None:
             return False
         due = memory.deadlines.next_due()
-        return memory.pending or (due is not None and due <= microseconds(now))
+        return memory.pending or (due is not None and due <= micros(now))
 
 
 def _together(records: list[Any], memory: Partition, *, careful: bool) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import orjson
 from pydantic import TypeAdapter
@@ -27,13 +27,12 @@ from schemas.fact import Fact
 from streams.deadlines import Wait
 from streams.errors import MutualSLAError
 from streams.step import Read
+from streams.wall_clock import micros
 
 SCHEMA = 1
 PIECE_BYTES = 256 << 10
 META = b"m"
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 facts_adapter: TypeAdapter[list[Fact]] = TypeAdapter(list[Fact])
 
@@ -42,16 +41,6 @@ class UnknownRow(MutualSLAError):
     """A row written by a newer schema: this program must not touch it."""
 
     exit_code = 78
-
-
-def microseconds(at: datetime) -> int:
-    """An instant as microseconds since the epoch, exactly."""
-    return (at - EPOCH) // MICROSECOND
-
-
-def instant(us: int) -> datetime:
-    """The instant so many microseconds after the epoch."""
-    return EPOCH + us * MICROSECOND
 
 
 def application_key(requisition_id: str, application_id: str) -> bytes:
@@ -201,4 +190,4 @@ class Meta:
         return orjson.dumps({"schema": SCHEMA, **{spec.name: getattr(self, spec.name) for spec in fields(self)}})
 
     def learned(self, at: datetime) -> None:
-        self.as_of = max(microseconds(at), self.as_of if self.as_of is not None else microseconds(at))
+        self.as_of = max(micros(at), self.as_of if self.as_of is not None else micros(at))
