@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import cycle
 
 from material.histories import FIRST, HOUR, application, requisition
 from material.machine import machine
@@ -23,9 +24,10 @@ from schemas.fact import Fact
 from schemas.policy import Target
 from streams.agreement import Agreement
 from streams.check import load_agreement
-from streams.deadline import due
-from streams.obligations import digest, evaluate_application, evaluate_requisition, merge
+from streams.deadline import Gap, due
+from streams.obligations import digest, evaluate_application, evaluate_requisition
 from streams.settings import ROOT
+from streams.timeline import merge
 
 ROUNDS = 5
 
@@ -53,7 +55,6 @@ def line(what: str, work: Callable[[], object], seconds: float, facts: int = 0, 
 
 def applications(agreement: Agreement, sizes: list[int], seconds: float) -> None:
     own = merge(requisition("r1"))
-    marks = {"greenhouse": {}}
     for size in sizes:
         them = merge(application("r1", "a1", size))
         end = max(fact.occurred_at for fact in them)
@@ -61,11 +62,11 @@ def applications(agreement: Agreement, sizes: list[int], seconds: float) -> None
             ("hired", them, end + timedelta(days=30)),
             ("open", [f for f in them if not f.kind.startswith(("offer.", "application.hired"))], end - 50 * HOUR),
         ):
-            found = evaluate_application(own, facts, agreement, marks, as_of)
+            found = evaluate_application(own, facts, agreement, {}, as_of)
             more = f"{len(found.obligations)} obligations, {len(found.applications[0].holdings)} intervals"
 
             def work(facts: list[Fact] = facts, as_of: datetime = as_of) -> object:
-                return evaluate_application(own, facts, agreement, marks, as_of)
+                return evaluate_application(own, facts, agreement, {}, as_of)
 
             line(f"application, {len(facts)} facts + {len(own)}, {name}", work, seconds, len(facts), more)
 
@@ -90,20 +91,14 @@ def requisitions(agreement: Agreement, seconds: float) -> None:
 
 def deadlines(agreement: Agreement, seconds: float) -> None:
     calendar, _ = agreement.people.calendar_for("p-011", "platform", agreement.calendars, FIRST, FIRST)
-    gap = [(FIRST + 5 * HOUR, FIRST + 30 * HOUR), (FIRST + 50 * HOUR, FIRST + 99 * HOUR)]
+    gap: Sequence[Gap] = ((FIRST + 5 * HOUR, FIRST + 30 * HOUR), (FIRST + 50 * HOUR, FIRST + 99 * HOUR))
     for target in ({"business_days": 2}, {"business_hours": 16}, {"elapsed_hours": 48}, {"calendar_days": 3}):
-        for gaps in ([], gap):
-            starts = [FIRST + number * timedelta(minutes=47) for number in range(500)]
+        for gaps in ((), gap):
+            starts = cycle([FIRST + number * timedelta(minutes=47) for number in range(500)])
             wanted = Target.model_validate(target)
-            passed = iter(())
 
-            def work(starts: list[datetime] = starts, wanted: Target = wanted, gaps: list = gaps) -> object:  # type: ignore[type-arg]
-                nonlocal passed
-                at = next(passed, None)
-                if at is None:
-                    passed = iter(starts)
-                    at = next(passed)
-                return due(at, wanted, 0.75, gaps, calendar, {})
+            def work(starts: Iterator[datetime] = starts, wanted: Target = wanted, gaps: Sequence[Gap] = gaps) -> object:
+                return due(next(starts), wanted, 0.75, gaps, calendar, {})
 
             name = " ".join(f"{count} {unit}" for unit, count in target.items())
             line(f"deadline and warning, {name}, {len(gaps)} gaps", work, seconds / 4)
