@@ -28,6 +28,7 @@ class FakeHarvest:
     lists: dict[str, list[Record]]
     page: int = 2
     lives: int = 10_000  #: requests a token lives for
+    client: str = "client:hush"  #: id and secret
     bad: list[Callable[[httpx.Request], httpx.Response | None]] = field(default_factory=list)
     asked: list[httpx.Request] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
@@ -49,7 +50,7 @@ class FakeHarvest:
         return self._list(request)
 
     def _grant(self, request: httpx.Request) -> httpx.Response:
-        signed = base64.b64encode(b"client:hush").decode()
+        signed = base64.b64encode(self.client.encode()).decode()
         form = dict(httpx.QueryParams(request.content.decode()))
         if request.headers["authorization"] != f"Basic {signed}" or form != {"grant_type": "client_credentials", "sub": "7"}:
             return httpx.Response(401, json={"error": "unauthorized_client"})
@@ -89,13 +90,13 @@ class FakeHarvest:
 
 
 @contextmanager
-def serving(fake: FakeHarvest) -> Iterator[str]:
+def serving(fake: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
     """The fake on a port of this machine; gives its origin."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            host = f"http://127.0.0.1:{self.server.server_address[1]}"
+            host = f"http://127.0.0.1:{server.server_port}"
             response = fake(httpx.Request(self.command, host + self.path, headers=dict(self.headers), content=body))
             self.send_response(response.status_code)
             for name, value in response.headers.items():
