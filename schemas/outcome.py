@@ -158,6 +158,7 @@ class Outcome(Agreed):
     source_partition: int
     source_offset: int  #: highest offset of that partition folded in
     learned_at: Instant  #: as_of of the evaluation: the later of the last tick and the records' receipt
+    rebuilt: str | None = None  #: said by `rebuild`, for this cause: it mends the ledger and pages nobody
     body: Annotated[Obligation | ApplicationState | Progress, Field(discriminator="type")]
 
     def to_json(self) -> bytes:

@@ -17,11 +17,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
 from schemas.raw import Retried, rejected_record
+from streams import ledger_mend
 from streams.errors import MutualSLAError
+from streams.ledger_rows import Known, Row, application_rows, place, said, upsert
 from streams.ledger_tables import (
     application,
     consumer_position,
@@ -35,8 +36,6 @@ from streams.ledger_tables import (
 )
 
 CHUNK = 1_000  #: subjects looked up by one statement
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class Batch:
 
     obligations: list[tuple[Outcome, Row]] = field(default_factory=list)  #: with the receipt as it came
     applications: list[Outcome] = field(default_factory=list)
+    rebuilt: list[tuple[Outcome, Row]] = field(default_factory=list)  #: said by `rebuild`
     progress: dict[int, Outcome] = field(default_factory=dict)
     dead: list[Row] = field(default_factory=list)
     retried: list[Row] = field(default_factory=list)  #: markers of `rejected retry`
@@ -100,6 +100,9 @@ def _take(batch: Batch, record: Record) -> None:
         batch.dead.append({"pointer": letter.pointer, **{name: getattr(letter, name) for name in keep}})
         return
     outcome = outcome_adapter.validate_json(record.value or b"")
+    if outcome.rebuilt is not None:
+        batch.rebuilt.append((outcome, orjson.loads(record.value or b"")["body"].get("receipt", {})))
+        return
     match outcome.body:
         case Obligation():
             batch.obligations.append((outcome, orjson.loads(record.value or b"")["body"]["receipt"]))
@@ -139,6 +142,7 @@ def write(conn: Connection, batch: Batch) -> Counter[str]:
     tally = Counter(batch.tally)
     _write_obligations(conn, batch.obligations, tally)
     _write_applications(conn, batch.applications, tally)
+    ledger_mend.write(conn, batch.rebuilt, tally)
     _write_progress(conn, batch.progress.values(), tally)
     if batch.dead:
         conn.execute(upsert(conn, dead_letter, update=False), batch.dead)
@@ -161,35 +165,7 @@ def _move_positions(conn: Connection, batch: Batch) -> None:
             raise Superseded(f"the position of {topic}:{partition} is no longer {start}: another ledger writer is at work")
 
 
-def upsert(conn: Connection, table: Table, *, update: bool = True) -> Any:
-    """Insert a row; where its key is there, replace everything else (or, without `update`, leave it)."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement: Any = dialect.insert(table)
-    keys = [column.name for column in table.primary_key]
-    if not update:
-        return statement.on_conflict_do_nothing(index_elements=keys)
-    others = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=others)
-
-
 # -- which outcome counts --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger has of a subject."""
-
-    partition: int
-    offset: int
-    learned_at: datetime
-    digest: str
-    revision_no: int = 0
-
-    def is_before(self, outcome: Outcome) -> bool:
-        """Whether the outcome is further on: by offset; across partitions (a moved application) by when it was learned."""
-        if self.partition == outcome.source_partition:
-            return self.offset < outcome.source_offset
-        return (self.learned_at, self.partition) < (outcome.learned_at, outcome.source_partition)
 
 
 def _known(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]) -> dict[str, Known]:
@@ -201,14 +177,6 @@ def _known(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str])
         query = select(*columns).where(key.in_(ids[start : start + CHUNK]))
         found.update({row[0]: Known(*row[1:]) for row in conn.execute(query)})
     return found
-
-
-def _place(outcome: Outcome) -> Row:
-    return {
-        "learned_at": outcome.learned_at,
-        "source_partition": outcome.source_partition,
-        "source_offset": outcome.source_offset,
-    }
 
 
 def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]], tally: Counter[str]) -> None:
@@ -230,7 +198,7 @@ def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]]
             moved[key] = {"of_id": key, "to_partition": outcome.source_partition, "to_offset": outcome.source_offset}
         else:
             tally["applied"] += 1
-            row = {**_said(body), "receipt": receipt, "digest": digest, "revision_no": number, **_place(outcome)}
+            row = {**said(body), "receipt": receipt, "digest": digest, "revision_no": number, **place(outcome)}
             current[key] = row
             versions.append(row)
             moved.pop(key, None)
@@ -244,13 +212,6 @@ def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]]
 def _obligation(outcome: Outcome) -> Obligation:
     assert isinstance(outcome.body, Obligation)
     return outcome.body
-
-
-SAID = tuple(name for name in Obligation.model_fields if name in obligation.c and name != "receipt")
-
-
-def _said(body: Obligation) -> Row:
-    return {name: getattr(body, name) for name in SAID}
 
 
 def _move_along(conn: Connection, table: Table, key: Column[Any], moved: Mapping[str, Row]) -> None:
@@ -279,7 +240,7 @@ def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Co
             moved[key] = {"of_id": key, "to_partition": outcome.source_partition, "to_offset": outcome.source_offset}
         else:
             tally["applied"] += 1
-            current[key] = _application_rows(outcome, body, digest)
+            current[key] = application_rows(outcome, body, digest)
             moved.pop(key, None)
         known[key] = Known(outcome.source_partition, outcome.source_offset, outcome.learned_at, digest)
     if current:
@@ -288,26 +249,6 @@ def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Co
         if held := [row for _, rows in current.values() for row in rows]:
             conn.execute(insert(holding), held)
     _move_along(conn, application, application.c.application_id, moved)
-
-
-def _application_rows(outcome: Outcome, body: ApplicationState, digest: str) -> tuple[Row, list[Row]]:
-    facts = ("created_at", "ended_at", "requisition_opened_at", "accepted_at")
-    same = ("application_id", "tenant", "requisition_id", "team", "state", *facts)
-    row = {**{name: getattr(body, name) for name in same}, "digest": digest, **_place(outcome)}
-    held = [
-        {
-            "application_id": body.application_id,
-            "seq": number,
-            "start_at": one.start,
-            "end_at": one.end,
-            "holder": one.holder,
-            "person": one.person,
-            "state": one.state,
-            "cause": one.cause,
-        }
-        for number, one in enumerate(body.holdings)
-    ]
-    return row, held
 
 
 def _write_progress(conn: Connection, outcomes: Iterable[Outcome], tally: Counter[str]) -> None:

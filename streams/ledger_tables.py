@@ -102,6 +102,16 @@ revision = Table(
     Index("revision_by_deadline", "deadline", "obligation_id"),
 )
 
+#: Revisions that `rebuild` wrote, with the reason: a recomputed verdict is true, but news to nobody, so it pages nobody.
+rebuilt = Table(
+    "rebuilt",
+    metadata,
+    Column("obligation_id", String, primary_key=True),
+    Column("revision_no", Integer, primary_key=True),
+    Column("cause", String, nullable=False),
+    Column("learned_at", UtcInstant, nullable=False),
+)
+
 application = Table(
     "application",
     metadata,
@@ -208,4 +218,4 @@ statement_line = Table(
 )
 
 #: Tables that nothing may update or delete from.
-APPEND_ONLY = ("revision", "statement", "statement_line")
+APPEND_ONLY = ("revision", "statement", "statement_line", "rebuilt")

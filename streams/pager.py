@@ -27,7 +27,7 @@ from streams.agreement import Agreement
 from streams.clock import Clock
 from streams.contacts import Message, Post, Undelivered
 from streams.ledger_database import connect, snapshot
-from streams.ledger_tables import obligation
+from streams.ledger_tables import obligation, rebuilt
 from streams.paged import Paged
 from streams.serving import serve
 from streams.settings import Settings
@@ -102,8 +102,9 @@ class Pager:
             open_pages = self._paged.open(owner, state)
             ended = _rows(conn, sorted(open_pages - late.keys()))
             ball = holders(conn, [row["application_id"] for row in late.values() if row["application_id"]])
+            quiet = _rebuilt(conn, sorted(late.keys() - open_pages))
         told = self._ended(owner, state, open_pages - late.keys(), ended, now)
-        new = [row for key, row in late.items() if key not in open_pages and _settled(row, now)]
+        new = [row for key, row in late.items() if key not in open_pages | quiet and _settled(row, now)]
         if alert is None or alert.status != "firing" or not new:
             return told
         words = self._words(now)
@@ -179,6 +180,15 @@ def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row]:
     for start in range(0, len(ids), CHUNK):
         query = select(obligation).where(obligation.c.obligation_id.in_(ids[start : start + CHUNK]))
         found |= {row["obligation_id"]: dict(row) for row in conn.execute(query).mappings()}
+    return found
+
+
+def _rebuilt(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Those whose current revision `rebuild` wrote: recomputing pages nobody, the next news of them does."""
+    o, r, found = obligation.c, rebuilt.c, set[str]()
+    for start in range(0, len(ids), CHUNK):
+        current = select(o.obligation_id).join(rebuilt, and_(o.obligation_id == r.obligation_id, o.revision_no == r.revision_no))
+        found |= set(conn.execute(current.where(o.obligation_id.in_(ids[start : start + CHUNK]))).scalars())
     return found
 
 

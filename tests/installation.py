@@ -167,11 +167,16 @@ class Installation:
         progress = Progress(tick_at=now, watermarks={ACCOUNT: dict.fromkeys(kinds, now)}, newest_fact=newest)
         self.learn([*found.obligations, *found.applications, progress], now)
 
+    def evaluated(self, now: datetime) -> list[Any]:
+        """The obligations as of `now`, every source complete, without telling the ledger."""
+        complete = Watermark(account=ACCOUNT, kinds=tuple(FACT_KINDS), complete_until=now, received_at=now)
+        return list(evaluate(self.facts, *self._agreed(), [complete], now).obligations)
+
     def _agreed(self) -> tuple[Any, Any, Any]:
         return self.agreement.policy, self.agreement.calendars, self.agreement.people
 
-    def learn(self, bodies: list[Any], now: datetime) -> None:
-        """Write outcomes as the ledger writer does."""
+    def learn(self, bodies: list[Any], now: datetime, rebuilt: str | None = None) -> None:
+        """Write outcomes as the ledger writer does; `rebuilt`: as `rebuild` says them."""
         records = []
         for body in bodies:
             outcome = Outcome(
@@ -179,6 +184,7 @@ class Installation:
                 source_partition=0,
                 source_offset=self.offset,
                 learned_at=now,
+                rebuilt=rebuilt,
                 body=body,
             )
             records.append(Record("sla.outcomes", 0, self.offset, int(now.timestamp() * 1000), outcome.to_json()))

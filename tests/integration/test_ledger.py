@@ -20,7 +20,7 @@ from streams import ledger, ledger_batch, migrations
 from streams.errors import InvalidConfiguration, Unreachable
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
-from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, revision
+from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, rebuilt, revision
 from tests.ledger_samples import T0, an_obligation, outcome, ready
 from tests.ledger_samples import deliver as deliver_all
 
@@ -43,6 +43,22 @@ def current(engine: Engine, subject: str = "a1") -> dict[str, object]:
         row = ledger.find_obligation(conn, f"review_candidate:{subject}:1")
     assert row is not None
     return row
+
+
+def an_application(first: timedelta = timedelta(hours=1)) -> ApplicationState:
+    """Held by TA for `first`, then by the manager."""
+    return ApplicationState(
+        tenant="demo",
+        application_id="greenhouse/a1",
+        requisition_id="greenhouse/1",
+        team="platform",
+        state="interview",
+        created_at=T0,
+        holdings=(
+            Holding(start=T0, end=T0 + first, holder="talent_acquisition", cause="f1", state="applied"),
+            Holding(start=T0 + first, holder="hiring_manager", cause="f2", state="manager_review"),
+        ),
+    )
 
 
 def test_the_migrated_schema_is_the_declared_one(engine: Engine) -> None:
@@ -110,6 +126,41 @@ def test_any_order_and_repetition_ends_in_the_same_rows(engine: Engine) -> None:
     assert {r["obligation_id"]: (r["verdict"], r["source_offset"]) for r in rows} == {
         key: (o.body.verdict.value, o.source_offset) for key, o in last.items() if isinstance(o.body, Obligation)
     }
+
+
+def test_what_rebuild_says_mends_a_row_that_was_altered_or_lost(engine: Engine) -> None:
+    said = {key: outcome(an_obligation(key, Verdict.OVERDUE), 10) for key in ("a1", "a2", "a3")}
+    deliver(engine, *said.values())
+    altered = update(obligation).where(obligation.c.obligation_id == "review_candidate:a1:1").values(verdict="met")
+    with writing(engine) as conn:
+        conn.execute(altered)
+        conn.execute(delete(obligation).where(obligation.c.obligation_id == "review_candidate:a2:1"))
+    again = [one.model_copy(update={"rebuilt": "damaged"}) for one in said.values()]
+    assert deliver(engine, *again) == {"applied": 2, "unchanged": 1}
+    assert [current(engine, key)["verdict"] for key in said] == ["overdue"] * 3
+    assert [current(engine, key)["revision_no"] for key in said] == [2, 2, 1]
+    assert deliver(engine, *again, *again) == {"unchanged": 3}, "said twice it is written once"
+    with engine.connect() as conn:
+        causes = conn.execute(select(rebuilt.c.obligation_id, rebuilt.c.revision_no, rebuilt.c.cause)).all()
+    assert sorted(causes) == [(f"review_candidate:{key}:1", 2, "damaged") for key in ("a1", "a2")]
+
+
+def test_what_rebuild_says_yields_to_newer_knowledge(engine: Engine) -> None:
+    deliver(engine, outcome(an_obligation(verdict=Verdict.MET), 20))
+    assert deliver(engine, outcome(an_obligation(verdict=Verdict.OVERDUE), 19, rebuilt="verdict")) == {"stale": 1}
+    assert current(engine)["verdict"] == "met"
+
+
+def test_what_rebuild_says_of_an_application_is_written_whole(engine: Engine) -> None:
+    state = an_application()
+    said = outcome(state, 10, rebuilt="missing")
+    assert deliver(engine, said) == {"applied": 1}
+    with writing(engine) as conn:
+        conn.execute(update(holding).values(holder="candidate"))
+    assert deliver(engine, said) == {"applied": 1}
+    assert deliver(engine, said) == {"unchanged": 1}
+    with engine.connect() as conn:
+        assert conn.execute(select(holding.c.holder)).scalars().all() == [one.holder for one in state.holdings]
 
 
 def test_rows_and_positions_are_one_transaction(engine: Engine) -> None:
@@ -182,7 +233,7 @@ def test_the_marker_of_a_retry_settles_its_dead_letter(engine: Engine) -> None:
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
 def test_history_can_be_neither_changed_nor_deleted(engine: Engine, table: str) -> None:
-    deliver(engine, outcome(an_obligation(), 1))
+    deliver(engine, outcome(an_obligation(), 1, rebuilt="missing"))
     with writing(engine) as conn:
         conn.execute(
             insert(metadata.tables["statement"]), {"period": "2026-05", "content_sha256": "x", "closed_at": T0, "body": {}}
@@ -269,18 +320,7 @@ def test_owners_are_told_what_is_overdue_and_due_soon(engine: Engine) -> None:
 
 def test_holders_time_is_cut_at_now_to_the_microsecond(engine: Engine) -> None:
     tick = timedelta(microseconds=999_999)
-    state = ApplicationState(
-        tenant="demo",
-        application_id="greenhouse/a1",
-        requisition_id="greenhouse/1",
-        team="platform",
-        state="interview",
-        created_at=T0,
-        holdings=(
-            Holding(start=T0, end=T0 + tick, holder="talent_acquisition", cause="f1", state="applied"),
-            Holding(start=T0 + tick, holder="hiring_manager", cause="f2", state="manager_review"),
-        ),
-    )
+    state = an_application(tick)
     deliver(engine, outcome(state, 1))
     later = state.model_copy(update={"holdings": (*state.holdings[:1], state.holdings[1].model_copy(update={"person": "p-001"}))})
     assert deliver(engine, outcome(later, 2), outcome(state, 1)) == {"applied": 1, "stale": 1}

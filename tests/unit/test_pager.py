@@ -106,6 +106,21 @@ def test_a_repeat_a_restart_and_a_new_start_of_the_alert_page_nobody_again(here:
     assert [row["obligation_id"] for row in pages(here.settings)] == ["review_candidate:greenhouse/r0:a1:1"]
 
 
+def test_what_rebuild_wrote_pages_nobody_until_there_is_news_of_it(here: Installation, sink: Sink, watch: Watch) -> None:
+    pager = client(here, watch)
+    here.submitted("a1", 0, NOW - timedelta(hours=50))
+    here.submitted("a2", 0, NOW - timedelta(hours=40))
+    found = here.evaluated(NOW)
+    assert [o.verdict for o in found if o.commitment == "review_candidate"] == ["overdue", "open"]
+    here.learn(found, NOW, rebuilt="missing")
+    post(pager, alert("MutualSLAOverdue", owner="m0"), alert("MutualSLADueSoon", owner="m0"))
+    assert sink.received == []
+    watch.at = NOW + timedelta(hours=9)
+    here.judge(watch.at)  # now a2 is overdue as well, which is news
+    post(pager, alert("MutualSLAOverdue", owner="m0"))
+    assert [row["obligation_id"] for row in pages(here.settings)] == ["review_candidate:greenhouse/r0:a2:1"]
+
+
 def test_a_further_obligation_of_the_same_owner_is_paged_while_the_first_still_is_late(
     here: Installation, sink: Sink, watch: Watch
 ) -> None:
