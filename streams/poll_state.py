@@ -17,20 +17,22 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from streams.pollers.plan import Compared
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS cursor (
   account TEXT, record_type TEXT, complete_until TEXT NOT NULL, PRIMARY KEY (account, record_type)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (
-  account TEXT, record_type TEXT, record TEXT, digest TEXT NOT NULL, fields TEXT NOT NULL,
+  account TEXT, record_type TEXT, record TEXT, digest TEXT NOT NULL, fields TEXT NOT NULL, previous TEXT, since TEXT,
   PRIMARY KEY (account, record_type, record)) WITHOUT ROWID;
 """
 
 
 class Seen(NamedTuple):
-    """A record as a poll saw it last: a hash of all of it, and the fields that are compared."""
+    """A record as a poll saw it last: a hash of all of it, and the fields that are compared with their last change."""
 
     digest: str
-    fields: Mapping[str, Any]
+    compared: Compared
 
 
 def digest(body: Mapping[str, Any]) -> str:
@@ -46,6 +48,9 @@ class PollState:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(TABLES)
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(seen)")}
+        for name in {"previous", "since"} - columns:  # of an older version
+            self._db.execute(f"ALTER TABLE seen ADD COLUMN {name} TEXT")
 
     def close(self) -> None:
         self._db.close()
@@ -59,17 +64,23 @@ class PollState:
 
     def seen(self, account: str, record_type: str, record: str) -> Seen | None:
         row = self._db.execute(
-            "SELECT digest, fields FROM seen WHERE account = ? AND record_type = ? AND record = ?", (account, record_type, record)
+            "SELECT digest, fields, previous, since FROM seen WHERE account = ? AND record_type = ? AND record = ?",
+            (account, record_type, record),
         ).fetchone()
-        return Seen(row[0], orjson.loads(row[1])) if row else None
+        if row is None:
+            return None
+        digest, fields, previous, since = row
+        change = (orjson.loads(previous) if previous else None, datetime.fromisoformat(since) if since else None)
+        return Seen(digest, Compared(orjson.loads(fields), *change))
 
     def commit(self, account: str, record_type: str, until: datetime | None, seen: Mapping[str, Seen]) -> None:
         """Write what one poll saw, and how far it came (None: no further than before), or nothing of it."""
         with closing(self._db.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
-                rows = [(account, record_type, key, s.digest, orjson.dumps(s.fields).decode()) for key, s in seen.items()]
-                cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", rows)
+                rows = [(account, record_type, key, one.digest, *_row(one.compared)) for key, one in seen.items()]
+                names = "account, record_type, record, digest, fields, previous, since"
+                cursor.executemany(f"INSERT OR REPLACE INTO seen ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
                 if until is not None:
                     moment = (account, record_type, until.isoformat())
                     cursor.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", moment)
@@ -77,3 +88,8 @@ class PollState:
             except BaseException:
                 cursor.execute("ROLLBACK")
                 raise
+
+
+def _row(one: Compared) -> tuple[str, str | None, str | None]:
+    previous = orjson.dumps(one.previous).decode() if one.previous is not None else None
+    return orjson.dumps(one.fields).decode(), previous, one.since.isoformat() if one.since else None

@@ -29,7 +29,7 @@ from streams.check import load_sources
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.poll_state import PollState, Seen, digest
-from streams.pollers.plan import Ask, Found, UnexpectedAnswer, compared
+from streams.pollers.plan import Ask, Compared, Found, UnexpectedAnswer, compared
 from streams.polling import SOURCES, Source, authority
 from streams.raw_log import Log, RawLog, RawRecord
 from streams.safe_fetch import PollFailed, Sleep, Vendor
@@ -135,17 +135,13 @@ class _Reading:
         source, account = self.poller.source, self.poller.account.account
         rule = source.compared.get(found.record_type)
         key = _key(found, rule.key if rule else "id")
-        hashed = digest(found.body)
         before = self.seen.get(key) or self.poller.state.seen(account, found.record_type, key)
-        body, since = found.body, None
-        fields: dict[str, Any] = {}
-        if rule is not None:
-            body, fields, changed = compared(found, rule, before.fields if before else None)
-            since = self.cursor if changed and before is not None else None
-        self.seen[key] = Seen(hashed, fields)
-        if before is not None and before.digest == hashed and not self.history:
+        now = compared(found, rule, before.compared if before else None, self.cursor) if rule else Compared({})
+        self.seen[key] = Seen(digest(found.body), now)
+        if before is not None and before.digest == self.seen[key].digest and not self.history:
             return
-        self.waiting.append((self._bytes(body), since))
+        told = {} if now.previous is None else {"previous": dict(now.previous)}
+        self.waiting.append((self._bytes({**found.body, **told}), now.since))
         if len(self.waiting) >= BATCH:
             await self.flush()
 

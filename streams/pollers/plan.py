@@ -87,12 +87,23 @@ class Comparison(NamedTuple):
     fields: tuple[str, ...]
 
 
-def compared(found: Found, rule: Comparison, seen: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """The record with what was `seen` of it before as `previous`, what to remember of it now, and whether it changed."""
+class Compared(NamedTuple):
+    """The compared fields of a record as they are, what they were before they last changed, and when they were last that."""
+
+    fields: Mapping[str, Any]
+    previous: Mapping[str, Any] | None = None
+    since: datetime | None = None
+
+
+def compared(found: Found, rule: Comparison, before: Compared | None, last_look: datetime | None) -> Compared:
+    """What is now to be remembered of a record that was `before` at the `last_look`.
+
+    A record whose other fields change keeps telling of the last change that counts: its facts then have the ids they had.
+    """
     now = {name: _remembered(found.body.get(name)) for name in rule.fields}
-    changed = seen is None or dict(seen) != now
-    body = {**found.body, "previous": dict(seen)} if seen is not None and changed else dict(found.body)
-    return body, now, changed
+    if before is None:
+        return Compared(now)
+    return before if dict(before.fields) == now else Compared(now, before.fields, last_look)
 
 
 def _remembered(value: Any) -> Any:

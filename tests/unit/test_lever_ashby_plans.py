@@ -192,12 +192,14 @@ def test_whose_no_an_archive_is_is_read_from_its_reason_and_never_guessed(reason
 
 def test_a_hold_and_its_end_are_found_by_comparing() -> None:
     rule, record = lever.COMPARED["requisitions"], BODIES["lever", "record.requisitions"]
-    body, seen, _ = compared(Found("requisitions", {**record, "status": "open"}), rule, None)
-    assert "requisition.held" not in {f.kind for f in facts("lever", [Found("requisitions", body)])}
-    body, seen, changed = compared(Found("requisitions", record), rule, seen)
+    opened = {**record, "status": "open"}
+    seen = compared(Found("requisitions", opened), rule, None, None)
+    assert "requisition.held" not in {f.kind for f in facts("lever", [Found("requisitions", opened)])}
+    seen = compared(Found("requisitions", record), rule, seen, SINCE)
+    body = {**record, "previous": seen.previous}
     [held] = [f for f in facts("lever", [Found("requisitions", body)], changed_since=SINCE) if f.kind == "requisition.held"]
-    assert changed and (held.occurred_at_source, held.occurred_not_before) == (Origin.POLL, SINCE)
-    body, _, _ = compared(Found("requisitions", {**record, "status": "open"}), rule, seen)
+    assert (held.occurred_at_source, held.occurred_not_before) == (Origin.POLL, SINCE)
+    body = {**opened, "previous": compared(Found("requisitions", opened), rule, seen, SINCE).previous}
     [resumed] = [f for f in facts("lever", [Found("requisitions", body)], changed_since=SINCE) if f.kind == "requisition.resumed"]
     assert resumed.requisition_id == f"lever/{record['postings'][0]}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,8 +21,8 @@ from streams.connectors import CONNECTORS
 from streams.errors import Unreachable
 from streams.poll_state import PollState
 from streams.poller import Poller
-from streams.pollers.plan import Ask
-from streams.polling import SOURCES, ClientCredentials, Fixed, Source
+from streams.pollers.plan import Ask, Compared
+from streams.polling import SOURCES, ClientCredentials, Fixed
 from streams.raw_log import RawRecord
 from streams.safe_fetch import PollFailed, RefusedLink, Vendor, next_page, origin
 from tests.fake_harvest import BASE, DATE, TOKEN_URL, FakeHarvest
@@ -356,27 +357,71 @@ def test_a_failing_account_pauses_longer_and_recovers(bench: Bench) -> None:
     assert pauses == [600.0, 900.0, 300.0, 600.0]
 
 
-def test_state_that_changed_without_a_time_says_since_when(tmp_path: Path) -> None:
-    merge: Source = SOURCES["merge"]
-    offer = {"id": "o1", "remote_id": "1", "application": "a1", "status": "SENT", "modified_at": NEW}
-    log, clock = Log(), Hands()
+@dataclass
+class MergeBench:
+    """Merge's list of one type, one record in it, polled by a process of its own each time."""
 
-    async def poll() -> None:
-        state = PollState(tmp_path)
-        handler = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [offer], "next": None}))
+    folder: Path
+    record_type: str
+    record: dict[str, Any]
+    log: Log = field(default_factory=Log)
+    clock: Hands = field(default_factory=Hands)
+
+    def poll(self, since: datetime | None = None, **changes: Any) -> None:
+        self.record |= changes
+        asyncio.run(self._poll(since))
+
+    async def _poll(self, since: datetime | None) -> None:
+        state = PollState(self.folder)
+        handler = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [self.record], "next": None}))
         async with httpx.AsyncClient(transport=handler) as client:
-            account = Account(account="m", system="merge", polled=("offers",), api=Api())
-            one = Poller("acme", account, merge, Vendor(client, "https://m.example", Fixed({})), log, state, clock, 900_000)
-            assert await one.poll()
+            account = Account(account="m", system="merge", polled=(self.record_type,), api=Api())
+            vendor = Vendor(client, "https://m.example", Fixed({}))
+            assert await Poller("acme", account, SOURCES["merge"], vendor, self.log, state, self.clock, 900_000).poll(since)
         state.close()
+        self.clock.at += timedelta(minutes=5)
 
-    asyncio.run(poll())
-    clock.at = START + timedelta(minutes=5)
-    offer["status"] = "APPROVED"
-    asyncio.run(poll())
-    first, second = (r for r in log.records if r.headers.channel == "record")
+    def kept(self) -> list[RawRecord]:
+        return [r for r in self.log.records if r.headers.channel == "record"]
+
+    def facts(self, kind: str) -> list[Fact]:
+        found = [f for r in self.kept() for f in CONNECTORS["merge"].normalise(r.headers, r.body, STAGES)]
+        return [fact for fact in found if fact.kind == kind]
+
+
+def test_state_that_changed_without_a_time_says_since_when(tmp_path: Path) -> None:
+    offer = {"id": "o1", "remote_id": "1", "application": "a1", "status": "SENT", "modified_at": NEW}
+    bench = MergeBench(tmp_path, "offers", offer)
+    bench.poll()
+    bench.poll(status="APPROVED")
+    first, second = bench.kept()
     assert first.headers.changed_since is None and second.headers.changed_since == START
     assert json.loads(second.body)["previous"]["status"] == "SENT"
+
+
+def test_a_stage_is_entered_once_however_often_its_record_changes_or_is_read_again(tmp_path: Path) -> None:
+    applied = {"id": "s1", "name": "Applied"}
+    record = {"id": "a1", "job": "j1", "applied_at": OLD, "current_stage": applied, "modified_at": NEW}
+    bench = MergeBench(tmp_path, "applications", record)
+    bench.poll()
+    bench.poll(current_stage={"id": "s2", "name": "Interview"})
+    bench.poll(modified_at=LATER)
+    bench.poll(since=START - timedelta(days=30))
+    told = bench.facts("application.stage_changed")
+    assert [fact.attributes["stage"] for fact in told] == ["applied", "interview", "interview", "interview"]
+    assert len({fact.fact_id for fact in told}) == 2
+    assert {fact.occurred_not_before for fact in told[1:]} == {START}
+
+
+def test_a_state_of_an_older_version_is_read_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "poller.db") as old:
+        old.execute(
+            "CREATE TABLE seen (account, record_type, record, digest, fields, PRIMARY KEY (account, record_type, record))"
+        )
+        old.execute("INSERT INTO seen VALUES ('m', 'offers', 'o1', 'd', '{\"status\": \"SENT\"}')")
+    state = PollState(tmp_path)
+    assert state.seen("m", "offers", "o1") == ("d", Compared({"status": "SENT"}))
+    state.close()
 
 
 def test_a_secret_is_never_shown() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -210,12 +210,15 @@ def test_a_link_leads_nowhere_but_to_the_next_page() -> None:
 def test_a_change_is_seen_with_what_was_before_and_no_more_is_remembered_than_that() -> None:
     rule = merge.COMPARED["applications"]
     record = BODIES["merge", "record.applications"]
-    body, remembered, changed = compared(Found("applications", record), rule, None)
-    assert (changed, "previous" in body, set(remembered)) == (True, False, {"current_stage", "rejected_at", "remote_was_deleted"})
-    assert compared(Found("applications", record), rule, remembered)[1:] == (remembered, False)
+    first = compared(Found("applications", record), rule, None, None)
+    assert set(first.fields) == {"current_stage", "rejected_at", "remote_was_deleted"}
+    assert (first.previous, first.since) == (None, None)
     moved = {**record, "current_stage": {"id": "s2", "name": "Offer"}}
-    body, _, changed = compared(Found("applications", moved), rule, remembered)
-    assert changed and body["previous"]["current_stage"] == {"id": record["current_stage"]["id"]}
+    change = compared(Found("applications", moved), rule, first, SINCE)
+    assert (change.previous, change.since) == (first.fields, SINCE)
+    again = compared(Found("applications", {**moved, "modified_at": NEW}), rule, change, SINCE + timedelta(days=1))
+    assert again == change, "what else changes is no change of it"
+    body = {**moved, "previous": change.previous}
     raw = headers("merge", "record.applications", changed_since=SINCE)
     staged = [
         f for f in CONNECTORS["merge"].normalise(raw, json.dumps(body).encode(), STAGES) if f.kind == "application.stage_changed"
@@ -224,4 +227,4 @@ def test_a_change_is_seen_with_what_was_before_and_no_more_is_remembered_than_th
         (Origin.POLL, SINCE, "offer")
     ]
     event = BODIES["workable", "record.events"]
-    assert "Kim" not in json.dumps(compared(Found("events", event), workable.COMPARED["events"], None)[1])
+    assert "Kim" not in json.dumps(compared(Found("events", event), workable.COMPARED["events"], None, None))
