@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
+from aiokafka.errors import IllegalStateError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -85,7 +87,7 @@ class ReadOffsets(dict[Any, Any]):
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer, with batches and tickets for the app's batch topic; changelogs pass through untouched."""
+    """Faust's consumer, with batches and tickets for the app's batch topic; what is read of changelogs goes to `recovery`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tickets: dict[Any, deque[Ticket]] = {}
@@ -106,13 +108,22 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 return {}
         generation = app.consumer_generation_id
         records = await super()._getmany(active_partitions, timeout)
-        mine = [tp for tp in records if tp.topic == topic]
-        if mine and (app.rebalancing or generation != app.consumer_generation_id or not self.flow_active):
-            log.info("fetch_discarded", partitions=sorted(tp.partition for tp in mine))
-            records = {tp: rs for tp, rs in records.items() if tp.topic != topic}
+        stale = generation != app.consumer_generation_id or not self.flow_active
+        batches, changes = _by_kind(records, topic)
+        await self._restore(changes, stale=stale)
+        if batches and (stale or app.rebalancing):
+            log.info("fetch_discarded", partitions=sorted(tp.partition for tp in batches))
             await self.perform_seek()  # the fetch began before a rebalance: have it read again
-            mine = []
-        return {tp: self._pack(tp, rs) if tp in mine else rs for tp, rs in records.items()}
+            return {}
+        return {tp: self._pack(tp, rs) for tp, rs in batches.items()}
+
+    async def _restore(self, changes: Mapping[Any, list[Any]], *, stale: bool) -> None:
+        """Records of changelogs go to the recovery, and nowhere else; it seeks before it reads, so older ones leave a hole."""
+        if stale and changes:
+            await self.app.tables.recovery.seek_back(changes)
+            return
+        for tp, records in changes.items():
+            self.app.tables.recovery.take(tp, records)
 
     async def getmany(self, timeout: float) -> Any:  # noqa: ASYNC109
         async for tp, message in super().getmany(timeout):
@@ -190,6 +201,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     ticket.dead = True
                 queue.clear()
 
+    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+        """Of the batch topic what was never committed goes to its beginning; aiokafka would leave it where it is."""
+        found: Mapping[Any, int | None] = await super().seek_to_committed()
+        fresh = [tp for tp, offset in found.items() if not offset and tp.topic == self.app.batch_topic]
+        if fresh:
+            with suppress(IllegalStateError):  # taken away meanwhile: whoever gets it begins where it should
+                await self._thread.call_thread(self._thread._ensure_consumer().seek_to_beginning, *fresh)
+        return found
+
     async def perform_seek(self) -> None:
         self._forget(list(self._tickets))
         await super().perform_seek()
@@ -204,6 +224,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._forget(revoked)
         for tp in revoked:
             self._tickets.pop(tp, None)
+
+
+def _by_kind(fetched: Mapping[Any, list[Any]], topic: str) -> tuple[dict[Any, list[Any]], dict[Any, list[Any]]]:
+    """Records of the batch topic, and those of changelogs."""
+    batches = {tp: records for tp, records in fetched.items() if tp.topic == topic}
+    return batches, {tp: records for tp, records in fetched.items() if tp.topic != topic}
 
 
 def cut(records: list[Any], max_records: int) -> Iterator[Batch]:

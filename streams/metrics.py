@@ -82,6 +82,12 @@ ADHERENCE = Metric(
     "Kept promises: met / (met + missed + overdue) over deadlines in the window up to now; no value where none was due.",
     ("commitment", "side", "team", "window"),
 )
+ADHERENCE_STRICT = Metric(
+    "gauge",
+    "mutual_sla_adherence_without_exceptions_ratio",
+    "The same as if no exception had been approved: met / (met + missed + overdue + excused).",
+    ("commitment", "side", "team", "window"),
+)
 ADHERENCE_N = Metric(
     "gauge",
     "mutual_sla_adherence_obligations",
@@ -109,7 +115,7 @@ ADHERENCE_HIGH = Metric(
 GOAL_MISSED = Metric(
     "gauge",
     "mutual_sla_goal_missed",
-    "1 where the last 90 days fall short of the objective by more than chance (exact binomial, one-sided, 5 %).",
+    "1 where the last 90 days, with at least the minimum n, miss the objective beyond chance (exact binomial, one-sided, 5 %).",
     ("commitment", "side", "team"),
 )
 GOAL_MET = Metric(
@@ -152,6 +158,12 @@ WEIGHT = Metric(
     "gauge", "mutual_sla_commitment_weight", "Weight in the side score; 0: shown, not scored.", ("commitment", "side")
 )
 MINIMUM_N = Metric("gauge", "mutual_sla_minimum_n", "Below this many obligations no figure is coloured and no index is given.")
+COMMITMENT_MINIMUM_N = Metric(
+    "gauge",
+    "mutual_sla_commitment_minimum_n",
+    "The minimum n of one commitment: its own, else that of the policy; below it no goal is missed or met.",
+    ("commitment", "side"),
+)
 TURNAROUND = Metric(
     "histogram",
     "mutual_sla_turnaround_business_seconds",
@@ -288,6 +300,9 @@ WORKER_POSITION = Metric(
     "gauge", "mutual_sla_worker_position_timestamp_seconds", "Time of the newest record folded in.", ("app", "partition")
 )
 WORKER_REJECTED = Metric("counter", "mutual_sla_worker_rejected_total", "Records sent to ats.rejected.", ("app", "reason"))
+RECOVERED_RECORDS = Metric(
+    "counter", "mutual_sla_worker_recovered_records_total", "Changelog records written to local state at a recovery.", ("app",)
+)
 PARKED_FACTS = Metric("gauge", "mutual_sla_parked_facts", "Facts that wait for the link to their requisition.", ("app",))
 NORMALISED_FACTS = Metric("counter", "mutual_sla_normalised_facts_total", "Facts published.", ("account", "kind"))
 UNMAPPED_STAGES = Metric(

@@ -24,6 +24,7 @@ from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
 from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
+from streams.recovery import TableManager
 from streams.settings import Settings
 from streams.step import Message, Read, Recovered, Step, StepFunction
 
@@ -167,6 +168,7 @@ def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, An
         "store": "rocksdb://",
         "datadir": datadir,
         "Table": Table,
+        "TableManager": TableManager,
         "processing_guarantee": "at_least_once",
         "key_serializer": "raw",
         "value_serializer": "raw",

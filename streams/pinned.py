@@ -35,6 +35,8 @@ def _missing_names() -> Iterator[str]:
     from faust.assignor.partition_assignor import PartitionAssignor
     from faust.stores.rocksdb import Store
     from faust.tables.base import Collection
+    from faust.tables.manager import TableManager
+    from faust.tables.recovery import Recovery
     from faust.transport.consumer import Consumer, ThreadDelegateConsumer
     from faust.transport.drivers.aiokafka import Producer, Transport
 
@@ -43,8 +45,10 @@ def _missing_names() -> Iterator[str]:
         PartitionAssignor: "assigned_actives",
         Store: "_db_for_partition offset_key",
         Collection: "_verify_source_topic_partitions on_recover",
+        TableManager: "recovery on_standbys_ready",
+        Recovery: "_slurp_changelogs _set_recovery_started _set_recovery_ended need_recovery standby_remaining_total",
         Consumer: "_to_message _new_offset _filter_tps_with_pending_acks perform_seek seek on_partitions_revoked getmany _commit",
-        ThreadDelegateConsumer: "_getmany",
+        ThreadDelegateConsumer: "_getmany seek_to_committed seek_wait",
         Producer: "_settings_extra _ensure_producer",
         Transport: "Consumer Producer",
     }
