@@ -80,19 +80,17 @@ def requisition(name: str, start: datetime = FIRST) -> list[Fact]:
 
 def application(requisition_name: str, name: str, facts: int, start: datetime = FIRST + 60 * HOUR) -> list[Fact]:
     """So many facts of one application, in order of time; fewer than 15 are the first ones of a normal story."""
-    if facts <= 15:
-        return list(_story(Teller(requisition_name, name, start), rounds=0))[:facts]
-    rounds = (facts - 15) // 10
-    found = list(_story(Teller(requisition_name, name, start), rounds))
-    spare = Teller(requisition_name, name, found[-1].occurred_at)
-    spare.told = len(found)
-    return [*found, *(spare.say("application.updated", 2) for _ in range(facts - len(found)))]
+    tell = Teller(requisition_name, name, start)
+    rounds, updates = divmod(max(0, facts - 15), 10)
+    return list(_story(tell, rounds, updates))[:facts]
 
 
-def _story(tell: Teller, rounds: int) -> Iterator[Fact]:
+def _story(tell: Teller, rounds: int, updates: int) -> Iterator[Fact]:
     yield tell.say("application.created", 0, attributes={"prospect": False})
     yield tell.stage("screen", 22)
     yield tell.stage("manager_review", 6)
+    for _ in range(updates):  # most of what an ATS tells is that something changed somewhere
+        yield tell.say("application.updated", 2)
     yield tell.stage("interview", 25)
     yield from tell.interview(0, PANEL[:1], 5, 44)
     yield from tell.interview(1, PANEL[1:], 4, 46)

@@ -1,0 +1,44 @@
+"""One track worker, the real process with the real core and every default commitment, through a backlog into sla.outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from material.load import backlog
+from material.stage import Stage, cpu_seconds, feed, peak_megabytes, records_in, role, seconds_until
+
+from streams.settings import Settings
+
+RECORDS = "mutual_sla_worker_records_total"
+BATCHES = "mutual_sla_worker_batches_total"
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What was fed: settings whose `ats.facts` holds it, how it was cut, and how many records it is."""
+
+    settings: Settings
+    per_key: int
+    records: int
+
+
+def prepare(stage: Stage, per_key: int, partitions: int, applications: int, facts: int) -> Backlog:
+    settings = stage.settings(f"catchup{per_key}")
+    load = backlog(range(partitions), applications, facts, per_key)
+    return Backlog(settings, per_key, feed(stage.brokers, settings.topic("ats.facts"), load))
+
+
+def measure(fed: Backlog, limit: float = 900) -> float:
+    """Prints the figures of one worker; returns its events a second, from its first batch to its last one done."""
+    settings = fed.settings
+    with role(settings, "worker", "track") as worker:
+        seconds = seconds_until(settings.track_metrics_port, RECORDS, fed.records, worker, limit)
+        cpu, peak = cpu_seconds(worker.pid), peak_megabytes(worker.pid)
+    outcomes = records_in(settings.brokers, settings.topic("sla.outcomes"))
+    rate = fed.records / seconds
+    print(
+        f"track worker, {fed.per_key:2d} events per key per batch: {rate:8,.0f} events/s   {fed.records} events in {seconds:.1f} s, "
+        f"{outcomes} outcomes, {cpu:.1f} s CPU with start-up, peak {peak:.0f} MB",
+        flush=True,
+    )
+    return rate

@@ -1,0 +1,39 @@
+"""The small job on Quix Streams 3 as its documentation writes it: stateful apply, RocksDB, changelog on, JSON state."""
+
+from __future__ import annotations
+
+import orjson
+from peers.count_job import advance
+from peers.report import Meter, arguments
+from quixstreams import Application, State
+
+
+def main() -> None:
+    brokers, prefix, events, folder = arguments()
+    app = Application(
+        broker_address=brokers,
+        consumer_group=f"{prefix}quix",
+        auto_offset_reset="earliest",
+        state_dir=str(folder),
+        auto_create_topics=True,
+        loglevel="WARNING",
+    )
+    source = app.topic(f"{prefix}events", value_deserializer="bytes", key_deserializer="bytes")
+    sink = app.topic(f"{prefix}out.quix", value_serializer="bytes", key_serializer="bytes")
+    meter = Meter(events)
+
+    def count(value: bytes, state: State) -> bytes | None:
+        meter.start()
+        after, outcome = advance(state.get("s"), value)
+        state.set("s", after)
+        if meter.count():
+            app.stop()
+        return None if outcome is None else orjson.dumps(outcome)
+
+    app.dataframe(source).apply(count, stateful=True).filter(lambda outcome: outcome is not None).to_topic(sink)
+    app.run()
+    meter.report()
+
+
+if __name__ == "__main__":
+    main()
