@@ -1,4 +1,4 @@
-"""What travels in `ats.facts`: facts, ticks and watermarks, told apart by `type`.
+"""What travels in `ats.facts`: facts, ticks, watermarks and requests to judge anew, told apart by `type`.
 
 A fact is one normalised thing that happened in the ATS. Its id is a function of what happened, never of the delivery,
 so a webhook and a poll that report the same happening give the same id (`fact_id`).
@@ -143,8 +143,16 @@ class Watermark(Agreed):
     received_at: Instant
 
 
-FactsRecord = Annotated[Fact | Tick | Watermark, Field(discriminator="type")]
-facts_record: TypeAdapter[Fact | Tick | Watermark] = TypeAdapter(FactsRecord)
+class Rejudge(Agreed):
+    """`rebuild` found the tracker's row of a requisition (or application) wrong: judge it again, and say what is new."""
+
+    type: Literal["rejudge"] = "rejudge"
+    requisition_id: str
+    application_id: str | None = None
+
+
+FactsRecord = Annotated[Fact | Tick | Watermark | Rejudge, Field(discriminator="type")]
+facts_record: TypeAdapter[Fact | Tick | Watermark | Rejudge] = TypeAdapter(FactsRecord)
 
 
 def fact_id(tenant: str, account: str, kind: str, native_ids: Iterable[str | int], occurrence: datetime | str) -> str:

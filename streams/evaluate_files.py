@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.fact import Fact, Tick, Watermark, facts_record
+from schemas.fact import Fact, Rejudge, Tick, Watermark, facts_record
 from streams.check import load_agreement
 from streams.errors import InvalidPayload
 from streams.obligations import evaluate, routed
@@ -43,7 +43,7 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
     return 65 if faults else 0
 
 
-def _read(files: Iterable[Path], faults: list[str]) -> Iterator[Fact | Tick | Watermark]:
+def _read(files: Iterable[Path], faults: list[str]) -> Iterator[Fact | Tick | Watermark | Rejudge]:
     for path in files:
         with sys.stdin.buffer if str(path) == "-" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.fact import DERIVED_KINDS, Fact, Tick, Watermark, facts_record
+from schemas.fact import DERIVED_KINDS, Fact, Rejudge, Tick, Watermark, facts_record
 from schemas.outcome import Obligation, Outcome, Progress, Verdict, outcome_id
 from schemas.raw import Rejected
 from streams.agreement import Agreement
@@ -28,6 +28,7 @@ from streams.tracker_rows import (
     digest_key,
     requisition_key,
     requisition_of,
+    subject_key,
 )
 from streams.wall_clock import instant_of, micros
 
@@ -75,6 +76,7 @@ class Fold:
         self.declared = declared
         self.waiting: list[tuple[bytes, int | None, tuple[Wait, ...]]] = []
         self.reasons: list[str] = []
+        self._again: dict[bytes, None] = {}  #: rows that `rebuild` wants judged
         self._incoming: dict[bytes, list[tuple[Fact, Any]]] = {}
         self._loaded: dict[bytes, Row] = {}
         self._done: set[bytes] = set()
@@ -119,6 +121,8 @@ class Fold:
                 continue
             if isinstance(read, Fact):
                 self._take_fact(read, record)
+            elif isinstance(read, Rejudge):
+                self._again[subject_key(read.requisition_id, read.application_id)] = None
             else:
                 self._take_time(read)
 
@@ -131,10 +135,7 @@ class Fold:
             return
         self.meta.learned(fact.received_at)
         self.meta.newest[fact.account] = max(micros(fact.received_at), self.meta.newest.get(fact.account, 0))
-        if fact.application_id is None:
-            key = requisition_key(fact.requisition_id)
-        else:
-            key = application_key(fact.requisition_id, fact.application_id)
+        key = subject_key(fact.requisition_id, fact.application_id)
         self._incoming.setdefault(key, []).append((fact, record))
 
     def _take_time(self, read: Tick | Watermark) -> None:
@@ -161,6 +162,11 @@ class Fold:
         for key in self._keys(b"a"):
             if self._add(key) and self._digested(key):
                 changed[requisition_key(requisition_of(key))] = None
+        for key in self._again:
+            self._judge(key)
+            if key.startswith(b"a") and self._digested(key):
+                changed[requisition_key(requisition_of(key))] = None
+        self.meta.due = len(taken) >= self.limits.due
         for key in changed:
             self._judge(key)  # perhaps a second time: what counts is that its digests are new
         for key in taken:

@@ -51,6 +51,11 @@ def requisition_key(requisition_id: str) -> bytes:
     return b"r\0%s" % requisition_id.encode()
 
 
+def subject_key(requisition_id: str, application_id: str | None) -> bytes:
+    """The row of the application, or of the requisition itself."""
+    return requisition_key(requisition_id) if application_id is None else application_key(requisition_id, application_id)
+
+
 def digest_key(requisition_id: str, application_id: str) -> bytes:
     return b"d\0%s\0%s" % (requisition_id.encode(), application_id.encode())
 
@@ -176,6 +181,7 @@ class Meta:
     marks: dict[str, dict[str, int]] = field(default_factory=dict)  #: account -> kind -> complete until
     newest: dict[str, int] = field(default_factory=dict)  #: account -> newest received_at
     pending: dict[str, str] = field(default_factory=dict)  #: requisition -> key of its next application to look at
+    due: bool = False  #: more rows were due than one batch looks at
 
     @classmethod
     def decode(cls, value: bytes | None) -> Meta:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from schemas.fact import Fact, Tick, Watermark, facts_record
+from schemas.fact import Fact, Rejudge, Tick, Watermark, facts_record
 from schemas.outcome import Obligation
 from schemas.policy import Policy
 from streams.adherence import Counts
@@ -76,6 +76,8 @@ def read(settings: Settings, progress: Progress) -> Log:
             try:
                 said = facts_record.validate_json(record.value)
             except ValueError:
+                continue
+            if isinstance(said, Rejudge):
                 continue
             as_of = max(as_of, said.at if isinstance(said, Tick) else said.received_at)
             if isinstance(said, Watermark):

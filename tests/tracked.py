@@ -9,7 +9,7 @@ from typing import Any
 
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
-from schemas.fact import Fact, Tick, Watermark
+from schemas.fact import Fact, Rejudge, Tick, Watermark
 from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
 from schemas.raw import Rejected
 from streams.agreement import Agreement
@@ -20,14 +20,14 @@ TOPICS = Topics("ats.facts", "sla.outcomes", "ats.rejected")
 PARTITION = 3
 MAX_ROW_BYTES = 512 << 10
 
-Told = Fact | Tick | Watermark | bytes | None
+Told = Fact | Tick | Watermark | Rejudge | bytes | None
 
 
 def value_of(told: Told) -> bytes | None:
     """The value of the record that tells it."""
     if isinstance(told, Fact):
         return told.to_json()
-    return told.model_dump_json().encode() if isinstance(told, Tick | Watermark) else told
+    return told.model_dump_json().encode() if isinstance(told, Tick | Watermark | Rejudge) else told
 
 
 class Table:

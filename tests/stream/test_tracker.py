@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.fact import FACT_KINDS, Fact, Origin, Tick, Watermark, fact_id
+from schemas.fact import FACT_KINDS, Fact, Origin, Rejudge, Tick, Watermark, fact_id
 from schemas.outcome import ApplicationState, Obligation, Progress, Verdict
 from streams.obligations import Evaluation, evaluate
 from streams.tracker import Limits
-from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, application_key
+from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, application_key, digest_key
 from tests.property.test_core_properties import facts, marks
 from tests.stories import ACCOUNT, REQUISITION, Story, agreement, compare, stories
 from tests.tracked import PARTITION, Table, Told, Tracked
@@ -377,6 +377,26 @@ def test_a_table_lost_and_read_again_from_the_log_says_the_same() -> None:
     assert {key: o.digest for key, o in one.obligations().items()} == {key: o.digest for key, o in two.obligations().items()}
     facts_of = [[Rows(told.table, {}).load(key).facts for key in told.table.rows if key != META] for told in (one, two)]
     assert facts_of[0] == facts_of[1]
+
+
+def test_a_row_is_judged_again_when_asked_and_says_only_what_is_new() -> None:
+    told = Tracked(AGREEMENT)
+    told.feed(submitted(MONDAY), Tick(at=MONDAY + DAY))
+    again = Rejudge(requisition_id=REQUISITION, application_id=f"{ACCOUNT}/a1")
+    heard = len(told.outcomes)
+    told.feed(again, Rejudge(requisition_id=REQUISITION), Rejudge(requisition_id=f"{ACCOUNT}/nobody"))
+    assert len(told.outcomes) == heard, "everything was said already"
+    rows = Rows(told.table, {})
+    row = rows.load(application_key(REQUISITION, f"{ACCOUNT}/a1"))
+    row.published[REVIEW] = ("another digest", row.published[REVIEW][1])
+    changes: dict[bytes, bytes | None] = {}
+    Rows(told.table, changes).save(row)
+    told.table.write(changes)
+    told.table.rows.pop(digest_key(REQUISITION, f"{ACCOUNT}/a1"))
+    told.feed(again)
+    assert [o.body.verdict for o in told.of(REVIEW) if isinstance(o.body, Obligation)] == [Verdict.OPEN] * 2
+    assert digest_key(REQUISITION, f"{ACCOUNT}/a1") in told.table.rows, "what the requisition has to know is there again"
+    agree(told, evaluated([submitted(MONDAY)], MONDAY + DAY))
 
 
 def test_rows_of_another_schema_are_refused() -> None:

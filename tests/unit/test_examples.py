@@ -23,7 +23,7 @@ def lines(name: str) -> list[bytes]:
 
 
 def test_facts_ticks_and_watermarks_are_read() -> None:
-    assert {facts_record.validate_json(line).type for line in lines("facts.jsonl")} == {"fact", "tick", "watermark"}
+    assert {facts_record.validate_json(line).type for line in lines("facts.jsonl")} == {"fact", "tick", "watermark", "rejudge"}
 
 
 def test_outcomes_of_every_kind_are_read_and_written_back_the_same() -> None:
