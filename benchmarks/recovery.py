@@ -48,6 +48,7 @@ NOW = T0 + 26 * HOUR  #: the interview is over, nothing is due yet
 PANEL = 3
 APPLICATIONS = 50  #: of a requisition
 PATIENCE = 600.0
+SETTLE = 20.0  #: seconds for a standby to catch up
 HASH = re.compile(rb"[0-9a-f]{32,}")
 
 
@@ -173,13 +174,13 @@ class Bench:
         return process
 
     def taken_over(self, title: str, other: Settings) -> None:
-        """Two workers; one is killed. Until every partition has folded in a tick of the other's."""
-        survivor = self.start(self.settings)
-        wait(lambda: well(self.settings), survivor)
-        victim = self.start(other)
-        wait(lambda: well(other), victim)
-        wait(lambda: well(self.settings) and well(other), survivor)
-        time.sleep(5)
+        """Two workers, the other with a new disk; the first is killed. Until each partition folded in a tick of the other."""
+        victim = self.start(self.settings)
+        wait(lambda: well(self.settings), victim)
+        survivor = self.start(other)
+        wait(lambda: well(other), survivor)
+        wait(lambda: well(self.settings) and well(other), victim)
+        time.sleep(SETTLE)
         consumer: Any = KafkaConsumer(bootstrap_servers=self.settings.brokers, group_id=None)
         try:
             topic = self.settings.topic("sla.outcomes")
@@ -188,7 +189,7 @@ class Bench:
             consumer.seek_to_end()
             for partition in consumer.assignment():
                 consumer.position(partition)
-            later = NOW + timedelta(minutes=2)  # so that a tick of afterwards is known as such
+            later = self.clock.now() + timedelta(minutes=2)  # so that a tick of afterwards is known as such
             began = time.monotonic()
             victim.kill()
             self.clock.set(later)
@@ -238,9 +239,10 @@ def measure(settings: Settings, folder: Path, obligations: int) -> dict[str, Any
     process.stop(30)
     bench.ready("local state, stopped before: ready after s", settings).kill()
     bench.ready("local state, killed before: ready after s", settings).stop(30)
-    bench.taken_over(
-        "a worker killed: its partitions tick again after s", replace(settings, worker_id="1", track_metrics_port=ports.free())
-    )
+    for number in (0, 1):
+        other = replace(settings, worker_id=str(number + 1), track_metrics_port=ports.free(), standbys=number)
+        bench.settings = replace(settings, standbys=number)
+        bench.taken_over(f"a worker killed, {number} standbys: its partitions tick again after s", other)
     state = sum(f.stat().st_size for f in (settings.state_dir / "workers").rglob("*") if f.is_file())
     return {
         "machine": f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}",

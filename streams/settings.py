@@ -51,8 +51,9 @@ class Settings:
     gateway_rate: float = 1000.0  #: requests a second of one account or one token, lasting; 0: no limit
     gateway_burst: int = 5000  #: requests that one account or token may send at once
     tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
-    session_timeout: float = 12.0  #: Kafka group session of the workers, seconds
-    lease_seconds: float = 5.0  #: a worker frozen longer than this must not write any more
+    session_timeout: float = 8.0  #: Kafka group session of the workers, seconds: a dead one's partitions go to another then
+    lease_seconds: float = 3.5  #: a worker frozen longer than this must not write any more; less than half a session
+    standbys: int = 0  #: workers that keep a copy of each partition's state beside its owner's; 1 where state takes long to read
     raw_retention_days: int = 0  #: how long ats.raw is kept; 0: as schemas/topics.yaml says
     replication_factor: int = 0  #: of topics that are created; 0: three, or as many as there are brokers
     kafka_heap: str = "512m"  #: of the embedded Kafka node, as java's -Xmx takes it
