@@ -90,7 +90,15 @@ def job(source: Source, node: Node) -> list[Fact]:
         facts.append(source.fact("requisition.opened", opened, (native,), occurrence="opened", requisition=native))
     updated = source.noticed if updated_at is None else When(updated_at, Origin.OBJECT)
     facts.append(
-        source.fact("requisition.updated", updated, (native,), requisition=native, people=people, attributes={"status": status})
+        source.fact(
+            "requisition.updated",
+            updated,
+            (native,),
+            occurrence=_since(source) if updated_at is None and _is_polled(source) else None,
+            requisition=native,
+            people=people,
+            attributes={"status": status},
+        )
     )
     previous = _previous(node)
     was = previous.word(VOCABULARY["job_status"], "status") if previous else None

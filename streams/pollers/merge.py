@@ -28,7 +28,7 @@ PATHS: dict[str, tuple[str, str]] = {
 
 #: State without a time: what a poll compares.
 COMPARED: dict[str, Comparison] = {
-    "jobs": Comparison("id", ("status", "remote_was_deleted")),
+    "jobs": Comparison("id", ("status", "hiring_managers", "recruiters", "remote_was_deleted")),
     "applications": Comparison("id", ("current_stage", "rejected_at", "remote_was_deleted")),
     "interviews": Comparison("id", ("start_at", "end_at", "interviewers", "remote_was_deleted")),
     "offers": Comparison("id", ("status", "remote_was_deleted")),

@@ -26,7 +26,7 @@ class Told(Week):
         return {"id": 88, "status": "open", "opened_at": z(self.now), "hiring_team": people}
 
     def application(self, stage: str, last_activity_at: datetime) -> dict[str, Any]:
-        ids = {"id": 901, "candidate": {"id": 501}, "jobs": [{"id": 88}], "prospect": False}
+        ids = {"id": 901, "candidate": {"id": 501, "first_name": self.person}, "jobs": [{"id": 88}], "prospect": False}
         times = {"applied_at": z(APPLIED), "last_activity_at": z(last_activity_at)}
         return {**ids, **times, "current_stage": {"id": STAGE_IDS[stage], "name": STAGES[stage]}}
 
@@ -119,7 +119,12 @@ class Greenhouse(Told, Listed):
 
     def card(self) -> None:
         card = {"id": 1, "application_id": 901, "interviewer_id": "mgr", "submitted_at": z(self.now), "candidate_rating": "yes"}
-        self.put("/scorecards", {**card, "updated_at": z(self.now)})
+        notes = [{"question": "Key Take-Aways", "answer": f"{self.person} convinced us"}]
+        self.put("/scorecards", {**card, "questions": notes, "updated_at": z(self.now)})
+
+    def gone(self) -> None:
+        for path in ("/applications", "/application_stages", "/interviews", "/interviewers", "/scorecards"):
+            self.lists[path].clear()
 
 
 @dataclass

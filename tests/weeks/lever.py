@@ -38,6 +38,7 @@ class Lever(Listed):
 
     def applied(self) -> list[Any]:
         one: dict[str, Any] = {"id": "o1", "contact": "c1", "createdAt": ms(self.now), "updatedAt": ms(self.now)}
+        one |= {"name": self.person}
         one |= {"origin": "applied", "applications": [{"id": "a1", "posting": "J1", "createdAt": ms(self.now)}]}
         self.put("/opportunities", {**one, "stageChanges": []})
         return [*self._told("applicationCreated"), *self._moved("applied")]

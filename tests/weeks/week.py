@@ -56,6 +56,15 @@ class Week:
     secret: bytes = b"webhook-secret-of-the-week"
     now: datetime = OPENED
 
+    @property
+    def person(self) -> str:
+        """The candidate's name: no other account's, and in nothing that is not about them."""
+        return f"Zuleika-{self.account}-Ombrage"
+
+    def gone(self) -> None:
+        """The candidate was deleted at the vendor."""
+        raise NotImplementedError
+
     def handler(self) -> Handler | None:
         """The vendor's API; None where it is not polled."""
         return None
