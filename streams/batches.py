@@ -19,6 +19,7 @@ from aiokafka.errors import IllegalStateError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
 
 from streams.lease import WENT_BACK, die
 
@@ -51,7 +52,7 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]
     """A Faust message holding a batch.
 
     `acked` is a property because `_cython/streams.pyx` inlines Consumer.ack and only sets it: an overridden ack would never
-    be called. An ack counts only for a completed batch, not the one from the `finally` of an exception or a cancellation.
+    be called. An ack counts only for a completed batch, not one of Faust's own for a message that it skips.
     The message is taken out of `unacked` here, as Faust forgets to when the same offset is read twice, and then a revocation
     waits for it for ever.
     """
@@ -166,6 +167,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def is_next(self, tp: Any, ticket: Ticket) -> bool:
         """Whether it is the oldest unfinished batch of its partition; anything else would break the order."""
         return next((t for t in self._tickets.get(tp, ()) if not t.done), None) is ticket
+
+    def finish(self, message: BatchMessage) -> None:
+        """It is not worked on any more: acknowledged if it was completed, and a revocation need not wait for it."""
+        message.acked = True
+        notify(self._waiting_for_ack)
 
     def oldest_unfinished(self) -> float:
         """Age in seconds of the oldest batch that is not finished; 0.0 where there is none."""

@@ -2,6 +2,7 @@
 
 Comes in: a pure step function and the topics. Goes out: a worker that loses nothing and doubles nothing that matters:
 messages delivered -> changelog delivered -> one local RocksDB write that carries the changelog offset -> acknowledgement.
+Batches of different partitions are in flight together (`lanes`), those of one partition one after the other.
 All Faust internals the project touches are here and in `batches`; `pinned` refuses other versions. Subclasses, no patches.
 Faust's exactly_once loses state (measured) and is not used.
 """
@@ -13,6 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import faust
@@ -23,12 +25,14 @@ from streams import changelog, kafka_security, lease, metrics, pinned
 from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
+from streams.lanes import Lanes
 from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
 from streams.recovery import TableManager
 from streams.settings import Settings
 from streams.step import Message, Read, Recovered, Step, StepFunction
 
 MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
+MAX_IN_FLIGHT = 16  #: batches that are begun, or wait in their lanes
 STALL_SECONDS = 120.0  #: an unfinished batch older than this means that Faust dropped it, or the broker hangs
 
 __all__ = ["App", "Message", "Read", "Step", "StepFunction", "build", "pause", "run_worker"]
@@ -174,7 +178,7 @@ def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, An
         "value_serializer": "raw",
         "topic_allow_declare": False,  # topics are provisioned and verified by `changelog` and `topics`
         "topic_disable_leader": True,
-        "table_standby_replicas": 0,
+        "table_standby_replicas": settings.standbys,
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": f"{name}-{settings.worker_id}",  # static: a restart takes 2 s, not a session
         "broker_session_timeout": settings.session_timeout,
@@ -196,16 +200,24 @@ def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, An
 def _subscribe(app: App, step: StepFunction) -> None:
     schema = BatchSchema(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
+    lanes = Lanes(partial(_work, app, step), MAX_IN_FLIGHT)
+
     async def batches(stream: Any) -> None:
+        stream.enable_acks = False  # the body of the loop is left when a batch is queued; what acknowledges it is `finish`
         async for event in stream.events():
-            message = event.message
-            try:
-                await _process(app, step, message)
-            except Exception:
-                # Out of the loop the exception would acknowledge the batch. Here it never does.
-                die(FAILED, "batch_failed", topic=message.topic, partition=message.partition, offset=message.offset)
+            await lanes.put(event.message)
 
     app.agent(app.topic(app.batch_topic, schema=schema), concurrency=1)(batches)
+
+
+async def _work(app: App, step: StepFunction, message: Any) -> None:
+    try:
+        if app.flow_control.is_active():  # else a rebalance or the end has begun: it is read again, like what Faust still holds
+            await _process(app, step, message)
+    except Exception:
+        # A worker that went on would commit what comes after this batch. So it never does.
+        die(FAILED, "batch_failed", topic=message.topic, partition=message.partition, offset=message.offset)
+    app.consumer.finish(message)
 
 
 async def _process(app: App, step: StepFunction, message: Any) -> None:

@@ -34,6 +34,7 @@ def _missing_names() -> Iterator[str]:
     from faust.app.base import App
     from faust.assignor.partition_assignor import PartitionAssignor
     from faust.stores.rocksdb import Store
+    from faust.streams import Stream
     from faust.tables.base import Collection
     from faust.tables.manager import TableManager
     from faust.tables.recovery import Recovery
@@ -44,6 +45,7 @@ def _missing_names() -> Iterator[str]:
         App: "_new_transport _new_producer_transport on_rebalance_end consumer_generation_id",
         PartitionAssignor: "assigned_actives",
         Store: "_db_for_partition offset_key",
+        Stream: "enable_acks events",
         Collection: "_verify_source_topic_partitions on_recover",
         TableManager: "recovery on_standbys_ready",
         Recovery: "_slurp_changelogs _set_recovery_started _set_recovery_ended need_recovery standby_remaining_total",

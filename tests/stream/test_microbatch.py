@@ -154,6 +154,24 @@ def test_an_ack_counts_only_for_a_completed_batch_and_always_frees_the_revocatio
         assert not unacked  # else wait_empty waits for ever for an offset that was read twice
 
 
+def test_a_revocation_waits_for_a_batch_until_it_is_finished() -> None:
+    async def scene() -> None:
+        made = consumer()
+        (batch,) = made._pack(TP0, [record(1)])
+        message = BatchMessage.__new__(BatchMessage)
+        message.ticket, message._acked, message.completed, message._unacked = batch.ticket, False, True, made._unacked_messages
+        made._unacked_messages.add(message)
+        made._clean_unacked_messages()  # as the revocation does while it waits
+        assert made._unacked_messages == {message}
+        made._waiting_for_ack = asyncio.get_running_loop().create_future()
+        made.finish(message)
+        assert made._waiting_for_ack.done()  # it need not wait for its own time-out
+        assert batch.ticket.done
+        assert not made._unacked_messages
+
+    asyncio.run(scene())
+
+
 def test_a_stale_read_offset_never_drops_a_batch() -> None:
     offsets = ReadOffsets(TOPIC)
     offsets[TP0] = 100
@@ -287,7 +305,10 @@ class Journal:
             consumer=self.made,
             rows_table=table,
             delivery=SimpleNamespace(send=self.send),
+            flow_control=SimpleNamespace(is_active=lambda: self.flowing),
         )
+        self.flowing = True
+        self.made._waiting_for_ack = None
         step.applied = lambda: self.done.append("applied")
         self.step = step
 
@@ -300,6 +321,10 @@ class Journal:
 
     def run(self) -> None:
         asyncio.run(microbatch._process(self.app, lambda partition, records, read: self.step, self.message))
+
+    def work(self) -> None:
+        """As a lane does it."""
+        asyncio.run(microbatch._work(self.app, lambda partition, records, read: self.step, self.message))
 
 
 def step() -> Step:
@@ -320,6 +345,25 @@ def test_a_batch_whose_partition_was_taken_meanwhile_writes_nothing(lost_after: 
     journal.run()
     assert journal.done == done
     assert not journal.message.completed
+
+
+def test_a_batch_that_waited_in_its_lane_is_not_begun_once_a_rebalance_has() -> None:
+    journal = Journal(step())
+    journal.flowing = False
+    journal.message._unacked.add(journal.message)
+    journal.work()
+    assert journal.done == []
+    assert not journal.batch.ticket.done
+    assert not journal.message._unacked  # so the revocation goes on
+
+
+def test_a_batch_that_fails_stops_the_worker_and_is_not_acknowledged(mortal: None) -> None:
+    journal = Journal(step())
+    journal.app.delivery.send = None
+    with pytest.raises(Died) as died:
+        journal.work()
+    assert died.value.code == lease.FAILED
+    assert not journal.batch.ticket.done
 
 
 def test_a_batch_of_another_generation_is_not_even_begun() -> None:
