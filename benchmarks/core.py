@@ -19,7 +19,6 @@ from itertools import cycle
 
 from material.histories import FIRST, HOUR, application, requisition
 from material.machine import machine
-
 from schemas.fact import Fact
 from schemas.policy import Target
 from streams.agreement import Agreement

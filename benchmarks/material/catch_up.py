@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from material.load import backlog
 from material.stage import Stage, cpu_seconds, feed, peak_megabytes, records_in, role, seconds_until
-
 from streams.settings import Settings
 
 RECORDS = "mutual_sla_worker_records_total"
@@ -37,8 +36,8 @@ def measure(fed: Backlog, limit: float = 900) -> float:
     outcomes = records_in(settings.brokers, settings.topic("sla.outcomes"))
     rate = fed.records / seconds
     print(
-        f"track worker, {fed.per_key:2d} events per key per batch: {rate:8,.0f} events/s   {fed.records} events in {seconds:.1f} s, "
-        f"{outcomes} outcomes, {cpu:.1f} s CPU with start-up, peak {peak:.0f} MB",
+        f"track worker, {fed.per_key:2d} events per key per batch: {rate:8,.0f} events/s   {fed.records} events in "
+        f"{seconds:.1f} s, {outcomes} outcomes, {cpu:.1f} s CPU with start-up, peak {peak:.0f} MB",
         flush=True,
     )
     return rate

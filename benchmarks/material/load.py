@@ -12,7 +12,6 @@ from itertools import count
 from typing import NamedTuple
 
 from material.histories import ACCOUNT, FIRST, HOUR, application, requisition
-
 from schemas.fact import Fact
 from streams.delivery import partition_of
 

@@ -13,8 +13,8 @@ from time import monotonic, sleep
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from material.load import Load
 
+from material.load import Load
 from streams import ports, topics
 from streams.process import Process, tail
 from streams.settings import ROOT, Settings

@@ -1,8 +1,8 @@
 """The small fixed job, 'SLA count': what an engine costs when the work is next to nothing.
 
 An event: a key, an id, an instant. Its key's state: how many, the last 15 ids, the open deadline. Each event writes the state;
-the tenth of a key, and each tenth after it, gives an outcome with a deadline 16 business hours after it (Monday to Friday, nine to
-five, UTC; counted without a loop). Pure; a replayed event is known by its id as long as it is among the last 15.
+every tenth of a key gives an outcome with a deadline 16 business hours after it (Monday to Friday, nine to five, UTC; counted
+without a loop). Pure; a replayed event is known by its id as long as it is among the last 15.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import random
 from collections.abc import Iterator
 
 import orjson
-from material.load import Load
 
+from material.load import Load
 from streams.delivery import partition_of
 
 HOUR = 3600

@@ -7,9 +7,9 @@ import signal
 from typing import Any
 
 import orjson
+
 from peers.count_job import advance
 from peers.report import Meter, arguments
-
 from streams import microbatch
 from streams.settings import Settings
 from streams.step import Message, Read, Step

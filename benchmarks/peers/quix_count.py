@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import orjson
+from quixstreams import Application, State
+
 from peers.count_job import advance
 from peers.report import Meter, arguments
-from quixstreams import Application, State
 
 
 def main() -> None:
