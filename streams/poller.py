@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,23 @@ import httpx
 import orjson
 import structlog
 
-from schemas.raw import RawHeaders
 from schemas.sources import Account, Api, Sources
 from streams import liveness, metrics
 from streams.access import UnreadableSecret, resolve
 from streams.check import load_sources
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
-from streams.poll_state import PollState, Seen, digest
-from streams.pollers.plan import Ask, Compared, Found, UnexpectedAnswer, compared
+from streams.poll_reading import Reading
+from streams.poll_state import PollState
+from streams.pollers.plan import Ask, Plan, Signal, UnexpectedAnswer
 from streams.polling import SOURCES, Source, authority
-from streams.raw_log import Log, RawLog, RawRecord
+from streams.raw_log import Log, RawLog
 from streams.safe_fetch import PollFailed, Sleep, Vendor
 from streams.settings import Settings
+from streams.signals import Signals
 
 log = structlog.get_logger()
 
-BATCH = 500  #: records that are appended together
-APPEND_SECONDS = 30.0
 REQUEST_SECONDS = 30.0
 READY_TRIES = 60  #: half a second each, for `--once`
 LONGEST_PAUSE = 900.0  #: seconds between two polls of an account that fails
@@ -46,12 +45,11 @@ LONGEST_PAUSE = 900.0  #: seconds between two polls of an account that fails
 POLLS = metrics.POLLS.counter()
 SUCCESS = metrics.POLL_SUCCESS.gauge()
 REQUESTS = metrics.POLL_REQUESTS.counter()
-RECORDS = metrics.POLL_RECORDS.counter()
 
 
 @dataclass(slots=True)
 class Poller:
-    """One account. `poll` reads everything once, type by type."""
+    """One account. `poll` reads everything once, type by type; between two types it follows what a signal names."""
 
     tenant: str
     account: Account
@@ -61,16 +59,21 @@ class Poller:
     state: PollState
     clock: Clock
     limit: int  #: bytes of one record
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  #: a record is compared by one reading at a time
 
     async def poll(self, since: datetime | None = None) -> bool:
         """Every polled type once; whether all were read. `since`: again from then on, marked as history."""
-        results = [await self._try(name, since) for name in self.account.polled]
-        return all(results)
+        return all([await self._try(name, partial(self.read, name, since)) for name in self.account.polled])
 
-    async def _try(self, record_type: str, since: datetime | None) -> bool:
+    async def follow(self, signal: Signal) -> bool:
+        """Read what a signal is about, if its type is polled at all; whether it was read."""
+        return signal.record_type not in self.account.polled or await self._try(signal.record_type, partial(self._look, signal))
+
+    async def _try(self, record_type: str, read: Callable[[], Awaitable[tuple[datetime, int]]]) -> bool:
         labels = (self.account.account, record_type)
         try:
-            began, count = await self.read(record_type, since)
+            async with self._turn:
+                began, count = await read()
         except (PollFailed, UnexpectedAnswer, MutualSLAError) as error:
             POLLS.labels(*labels, "failed").inc()
             log.warning("poll_failed", account=labels[0], record_type=record_type, reason=str(error))
@@ -90,11 +93,33 @@ class Poller:
 
         A first poll reads all there is, which is history. The watermark and the cursor move only if nothing before lies unread.
         """
-        name, began = self.account.account, self.clock.now()
-        cursor = self.state.cursor(name, record_type)
+        began, cursor = self.clock.now(), self.state.cursor(self.account.account, record_type)
         start = since if since is not None else (cursor - self.source.overlap if cursor else None)
-        reading = _Reading(self, record_type, cursor, history=since is not None or cursor is None)
-        plan = self.source.plans[self.source.version(self.account.api or Api())][record_type](start)
+        reading = self._reading(record_type, cursor, history=since is not None or cursor is None)
+        await self._drive(self.source.plans[self.source.version(self.account.api or Api())][record_type](start), reading)
+        whole = start is None or (cursor is not None and start <= cursor)
+        if whole:
+            mark = orjson.dumps({"record_type": record_type, "complete_until": began.isoformat()})
+            await reading.append([mark], "watermark")
+        self.state.commit(self.account.account, record_type, began if whole else None, reading.seen)
+        return began, reading.kept
+
+    async def _look(self, signal: Signal) -> tuple[datetime, int]:
+        """Of one record, before its poll comes; the first poll, which reads everything, is waited for. No cursor moves."""
+        cursor = self.state.cursor(self.account.account, signal.record_type)
+        if cursor is None:
+            return self.clock.now(), 0
+        reading = self._reading(signal.record_type, cursor, history=False)
+        await self._drive(signal.plan(cursor - self.source.overlap), reading)
+        self.state.commit(self.account.account, signal.record_type, None, reading.seen)
+        return cursor, reading.kept
+
+    def _reading(self, record_type: str, cursor: datetime | None, *, history: bool) -> Reading:
+        rules, place = self.source.compared, (self.tenant, self.account)
+        return Reading(*place, record_type, rules, self.raw, self.state, self.clock, self.limit, cursor, history)
+
+    async def _drive(self, plan: Plan, reading: Reading) -> None:
+        """Ask what the plan asks, keep what it finds."""
         answer: Any = None
         while True:
             try:
@@ -102,92 +127,13 @@ class Poller:
             except StopIteration:
                 break
             except (KeyError, TypeError, AttributeError, ValueError) as error:
-                raise UnexpectedAnswer(f"{record_type}: {type(error).__name__} in the answer") from None
+                raise UnexpectedAnswer(f"{reading.record_type}: {type(error).__name__} in the answer") from None
             if isinstance(step, Ask):
                 answer = await self.vendor.ask(step)
             else:
                 answer = None
                 await reading.take(step)
         await reading.flush()
-        whole = start is None or (cursor is not None and start <= cursor)
-        if whole:
-            mark = orjson.dumps({"record_type": record_type, "complete_until": began.isoformat()})
-            await reading.append([mark], "watermark")
-        self.state.commit(name, record_type, began if whole else None, reading.seen)
-        return began, reading.kept
-
-
-@dataclass(slots=True)
-class _Reading:
-    """One poll of one type, on its way."""
-
-    poller: Poller
-    record_type: str
-    cursor: datetime | None
-    history: bool
-    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    seen: dict[str, Seen] = field(default_factory=dict)
-    kept: int = 0
-    waiting: list[tuple[bytes, datetime | None]] = field(default_factory=list)
-
-    async def take(self, found: Found) -> None:
-        """Keep a record that is new or not as it was; `previous` and `changed_since` say what a poll saw before."""
-        source, account = self.poller.source, self.poller.account.account
-        rule = source.compared.get(found.record_type)
-        key = _key(found, rule.key if rule else "id")
-        before = self.seen.get(key) or self.poller.state.seen(account, found.record_type, key)
-        now = compared(found, rule, before.compared if before else None, self.cursor) if rule else Compared({})
-        self.seen[key] = Seen(digest(found.body), now)
-        if before is not None and before.digest == self.seen[key].digest and not self.history:
-            return
-        told = {} if now.previous is None else {"previous": dict(now.previous)}
-        self.waiting.append((self._bytes({**found.body, **told}), now.since))
-        if len(self.waiting) >= BATCH:
-            await self.flush()
-
-    def _bytes(self, body: dict[str, Any]) -> bytes:
-        packed = orjson.dumps(body)
-        if len(packed) > self.poller.limit:
-            raise PollFailed(f"{self.record_type}: a record over {self.poller.limit} bytes")
-        return packed
-
-    async def flush(self) -> None:
-        """Append what waits; in runs of one `changed_since`, so that their order stays."""
-        waiting, self.waiting = self.waiting, []
-        runs: list[tuple[datetime | None, list[bytes]]] = []
-        for body, since in waiting:
-            if not runs or runs[-1][0] != since:
-                runs.append((since, []))
-            runs[-1][1].append(body)
-        for since, bodies in runs:
-            await self.append(bodies, "record", since)
-            self.kept += len(bodies)
-            RECORDS.labels(self.poller.account.account, self.record_type).inc(len(bodies))
-
-    async def append(self, bodies: Sequence[bytes], channel: str, changed_since: datetime | None = None) -> None:
-        """Raises Unreachable if the broker does not acknowledge every one."""
-        now, account = self.poller.clock.now(), self.poller.account
-        headers = RawHeaders.model_validate(
-            {
-                "tenant": self.poller.tenant,
-                "account": account.account,
-                "system": account.system,
-                "channel": channel,
-                "received_at": now,
-                "request_id": self.request_id,
-                "record_type": self.record_type,
-                "backfill": self.history and channel == "record",
-                "changed_since": changed_since,
-            }
-        )
-        await self.poller.raw.append([RawRecord(headers, body, now) for body in bodies], within=APPEND_SECONDS)
-
-
-def _key(found: Found, name: str) -> str:
-    """What one record is told from the next by; where it has no id, all of it."""
-    value = found.body.get(name)
-    own = str(value) if isinstance(value, str | int) else digest(found.body)
-    return f"{own}|{found.body['version']}" if isinstance(found.body.get("version"), int) else own
 
 
 def secrets(account: Account, base: Path) -> dict[str, str]:
@@ -281,6 +227,7 @@ async def _run(settings: Settings, clock: Clock, only: str | None, once: bool, s
                 await _ready(raw, READY_TRIES)
                 return all(await asyncio.gather(*(one.poll(since) for one in made)))
             tasks = [asyncio.create_task(_start(one)) for one in made]
+            tasks += [asyncio.create_task(work) for work in Signals(settings, made).tasks()]
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)

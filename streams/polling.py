@@ -16,7 +16,7 @@ import orjson
 
 from schemas.sources import Api
 from streams.pollers import ashby, greenhouse, lever, merge, smartrecruiters, workable
-from streams.pollers.plan import Comparison, Plan
+from streams.pollers.plan import Comparison, Follow, Plan
 from streams.safe_fetch import PollFailed
 
 OVERLAP = timedelta(minutes=10)  #: read again before the last poll's start: vendors' lists lag behind their writes
@@ -42,6 +42,7 @@ class Source:
     token_url: str = ""
     failure: Callable[[Any], str | None] = no_failure
     overlap: timedelta = OVERLAP
+    follow: Follow | None = None  #: what to read at once because of a webhook that says too little
 
     def version(self, api: Api) -> str:
         return api.version or next(iter(self.plans))
@@ -87,6 +88,7 @@ SOURCES: Mapping[str, Source] = {
             base_url={"v1": "https://api.lever.co/v1"},
             plans={"v1": lever.PLANS},
             compared=lever.COMPARED,
+            follow=lever.follow,
             needs={"v1": ("token",)},
             signed=_as_user,
         ),
@@ -95,6 +97,7 @@ SOURCES: Mapping[str, Source] = {
             base_url={"v1": "https://api.merge.dev/api/ats/v1"},
             plans={"v1": merge.PLANS},
             compared=merge.COMPARED,
+            follow=merge.follow,
             needs={"v1": ("token", "account_token")},
             signed=lambda secrets: {**_bearer(secrets), "X-Account-Token": secrets["account_token"]},
         ),
@@ -103,6 +106,7 @@ SOURCES: Mapping[str, Source] = {
             base_url={"v1": "https://api.smartrecruiters.com"},
             plans={"v1": smartrecruiters.PLANS},
             compared=smartrecruiters.COMPARED,
+            follow=smartrecruiters.follow,
             needs={"v1": ("token",)},
             signed=lambda secrets: {"X-SmartToken": secrets["token"]},
         ),

@@ -81,6 +81,14 @@ def query_below(link: str, asked: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(link).query))
 
 
+def path_below(link: str, base_url: str) -> str:
+    """The path of a link to something in the API at `base_url`, below that. Raises RefusedLink where it leads elsewhere."""
+    base, path = urlsplit(base_url).path.rstrip("/"), urlsplit(link).path
+    if origin(link) != origin(base_url) or not path.startswith(f"{base}/") or {".", "..", ""} & set(path.split("/")[1:]):
+        raise RefusedLink("a link leads to another host or path than the configured ones")
+    return path.removeprefix(base)
+
+
 def next_page(header: str | None, asked: str) -> dict[str, str] | None:
     """The next page's query from a `Link` header; None where it names no next page."""
     found = NEXT.search(header or "")

@@ -43,6 +43,12 @@ class Fake:
     def route(self, path: str, query: dict[str, str]) -> Answer:
         raise NotImplementedError
 
+    @staticmethod
+    def single(lists: dict[str, list[dict[str, Any]]], path: str) -> dict[str, Any] | None:
+        """One object of a list, by its own path."""
+        folder, _, native = path.rpartition("/")
+        return next((one for one in lists.get(folder, ()) if str(one.get("id")) == native), None)
+
     def cut(self, limit: str | None) -> int | None:
         """The size of a page as asked for, capped as vendors do; None if it is none."""
         asked = int(limit) if limit and limit.isdigit() else 50
@@ -84,7 +90,8 @@ class FakeSmartRecruiters(Fake):
 
     def route(self, path: str, query: dict[str, str]) -> Answer:
         if path not in self.lists:
-            return 404, {"message": "Not found"}, {}
+            alone = self.single(self.lists, path)
+            return (200, alone, {}) if alone else (404, {"message": "Not found"}, {})
         size = self.cut(query.get("limit"))
         if size is None:
             return 400, {"message": "limit"}, {}
@@ -111,6 +118,8 @@ class FakeMerge(Fake):
 
     def route(self, path: str, query: dict[str, str]) -> Answer:
         path = path.removeprefix("/api/ats/v1")
+        if path not in self.lists and (alone := self.single(self.lists, path)):
+            return 200, self.flat(alone, query), {}
         if path not in self.lists:
             return 404, {"detail": "Not found."}, {}
         size = self.cut(query.get("page_size"))
@@ -119,11 +128,15 @@ class FakeMerge(Fake):
         found = [one for one in self.lists[path] if one.get("modified_at", "9") >= query.get("modified_after", "")]
         if query.get("include_deleted_data") != "true":
             found = [one for one in found if not one.get("remote_was_deleted")]
-        whole = query.get("expand", "").split(",")
-        found = [{k: v["id"] if isinstance(v, dict) and k not in whole else v for k, v in one.items()} for one in found]
+        found = [self.flat(one, query) for one in found]
         start = int(query.get("cursor", "c0").removeprefix("c"))
         following = f"c{start + size}" if start + size < len(found) else None
         return 200, {"next": following, "previous": None, "results": found[start : start + size]}, {}
+
+    @staticmethod
+    def flat(one: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+        whole = query.get("expand", "").split(",")
+        return {k: v["id"] if isinstance(v, dict) and k not in whole else v for k, v in one.items()}
 
 
 @dataclass
@@ -134,6 +147,8 @@ class FakeLever(Fake):
 
     def route(self, path: str, query: dict[str, str]) -> Answer:
         path = path.removeprefix("/v1")
+        if path not in self.lists and (alone := self.single(self.lists, path)):
+            return 200, {"data": alone}, {}
         if path not in self.lists:
             return 404, {"code": "ResourceNotFound", "message": "not found"}, {}
         size = self.cut(query.get("limit"))

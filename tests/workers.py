@@ -44,9 +44,9 @@ def deploy_folder(folder: Path, accounts: Iterable[str], policy: Mapping[str, An
     return folder
 
 
-def start(settings: Settings, *role: str, clock: Path | None = None) -> Process:
+def start(settings: Settings, *role: str, clock: Path | None = None, environment: Mapping[str, str] | None = None) -> Process:
     """Start `python -m streams ROLE…`; ends with the test at the latest."""
-    environment = {**os.environ, **settings.environment()}
+    environment = {**os.environ, **settings.environment(), **(environment or {})}
     if clock is not None:
         environment["MUTUAL_SLA_CLOCK_FILE"] = str(clock)
     name = "-".join(role) + f"-{settings.worker_id}"
@@ -55,8 +55,10 @@ def start(settings: Settings, *role: str, clock: Path | None = None) -> Process:
 
 
 @contextmanager
-def running(settings: Settings, *role: str, clock: Path | None = None) -> Iterator[Process]:
-    process = start(settings, *role, clock=clock)
+def running(
+    settings: Settings, *role: str, clock: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    process = start(settings, *role, clock=clock, environment=environment)
     try:
         yield process
     finally:

@@ -7,11 +7,24 @@ lists of one opportunity each, and are asked for those that changed; confidentia
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, UnexpectedAnswer, drain, native, objects
+from streams.pollers.plan import (
+    Answers,
+    Ask,
+    Comparison,
+    Found,
+    PathOf,
+    Plan,
+    Signal,
+    UnexpectedAnswer,
+    drain,
+    native,
+    objects,
+    one,
+)
 
 PAGE = 100
 CONFIDENTIAL = {"confidentiality": "all"}
@@ -49,21 +62,24 @@ def _changed(since: datetime | None) -> Answers:
 
 
 def _by_id(records: list[dict[str, Any]], *fields: str) -> dict[str, dict[str, Any]]:
-    return {native(one, "id"): {name: one.get(name) for name in fields} for one in records}
+    return {native(record, "id"): {name: record.get(name) for name in fields} for record in records}
 
 
 def opportunities(since: datetime | None) -> Plan:
     """Each with the names of the stages it was in and what its archive reason is: it names both by id."""
-    changed = yield from _changed(since)
+    yield from _named((yield from _changed(since)))
+
+
+def _named(changed: list[dict[str, Any]]) -> Plan:
     if not changed:
         return
     stages = _by_id((yield from _list("/stages")), "text")
     reasons = _by_id((yield from _list("/archive_reasons")), "text", "type")
-    for one in changed:
-        names = {stage: stages[stage]["text"] for stage in _stages_of(one) if stage in stages}
-        archived = one.get("archived")
+    for opportunity in changed:
+        names = {stage: stages[stage]["text"] for stage in _stages_of(opportunity) if stage in stages}
+        archived = opportunity.get("archived")
         reason = reasons.get(str(archived.get("reason"))) if isinstance(archived, dict) else None
-        yield Found("opportunities", {**one, "stageNames": names, **({"archiveReason": reason} if reason else {})})
+        yield Found("opportunities", {**opportunity, "stageNames": names, **({"archiveReason": reason} if reason else {})})
 
 
 def _stages_of(opportunity: dict[str, Any]) -> Iterator[str]:
@@ -85,11 +101,14 @@ def _whole(record_type: str, path: str, **params: str) -> Callable[[datetime | N
 def _of_opportunities(record_type: str, name: str) -> Callable[[datetime | None], Plan]:
     def plan(since: datetime | None) -> Plan:
         for opportunity in (yield from _changed(since)):
-            whose = native(opportunity, "id")
-            for record in (yield from _list(f"/opportunities/{whose}/{name}")):
-                yield Found(record_type, {**record, "opportunityId": whose})
+            yield from _below(record_type, native(opportunity, "id"), name)
 
     return plan
+
+
+def _below(record_type: str, whose: str, name: str) -> Plan:
+    for record in (yield from _list(f"/opportunities/{whose}/{name}")):
+        yield Found(record_type, {**record, "opportunityId": whose})
 
 
 PLANS: dict[str, Callable[[datetime | None], Plan]] = {
@@ -102,3 +121,29 @@ PLANS: dict[str, Callable[[datetime | None], Plan]] = {
     "feedback": _of_opportunities("feedback", "feedback"),
     "offers": _of_opportunities("offers", "offers"),
 }
+
+#: Webhooks that do not say what is needed: an interview without its time, a stage or a reason by an id that may be unmapped.
+ABOUT = {
+    "interviewCreated": "interviews",
+    "interviewUpdated": "interviews",
+    "candidateStageChange": "opportunities",
+    "candidateArchiveChange": "opportunities",
+}
+
+
+def follow(_: Mapping[str, str], body: Mapping[str, Any], path_of: PathOf) -> Iterator[Signal]:
+    """The interviews of the opportunity, or the opportunity with the names of its stages and reason."""
+    record_type, data = ABOUT.get(str(body.get("event"))), body.get("data")
+    if record_type is None or not isinstance(data, Mapping) or data.get("opportunityId") is None:
+        return
+    whose = native(data, "opportunityId")
+
+    def plan(_: datetime | None) -> Plan:
+        if record_type == "interviews":
+            yield from _below("interviews", whose, "interviews")
+            return
+        path = f"/opportunities/{whose}"
+        answer = yield Ask(path, {"expand": "applications"})
+        yield from _named([one(answer.get("data") if isinstance(answer, dict) else None, path)])
+
+    yield Signal(record_type, whose, plan)

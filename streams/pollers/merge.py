@@ -6,10 +6,11 @@ the linked account. Lists hold `results` and the cursor `next`; `modified_after`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
-from streams.pollers.plan import Ask, Comparison, Plan, UnexpectedAnswer, drain, objects, text
+from streams.pollers.plan import Ask, Comparison, Found, PathOf, Plan, Signal, UnexpectedAnswer, drain, native, objects, one, text
 
 PAGE = 100
 
@@ -35,9 +36,25 @@ COMPARED: dict[str, Comparison] = {
 }
 
 
+#: Names of models in webhooks, in lower case -> record type.
+MODELS = {
+    "job": "jobs",
+    "application": "applications",
+    "scheduledinterview": "interviews",
+    "interview": "interviews",
+    "scorecard": "scorecards",
+    "offer": "offers",
+}
+SYNCED = "linkedaccount"  #: a sync of the linked account is done: anything may be new
+
+
+def _asked(expand: str) -> dict[str, str]:
+    return {"include_deleted_data": "true", **({"expand": expand} if expand else {})}
+
+
 def _plan(record_type: str, path: str, expand: str) -> Callable[[datetime | None], Plan]:
     def plan(since: datetime | None) -> Plan:
-        query = {"page_size": str(PAGE), "include_deleted_data": "true", **({"expand": expand} if expand else {})}
+        query = {"page_size": str(PAGE), **_asked(expand)}
         if since is not None:
             query["modified_after"] = text(since)
         while True:
@@ -54,3 +71,25 @@ def _plan(record_type: str, path: str, expand: str) -> Callable[[datetime | None
 
 
 PLANS: dict[str, Callable[[datetime | None], Plan]] = {name: _plan(name, *how) for name, how in PATHS.items()}
+
+
+def follow(headers: Mapping[str, str], body: Mapping[str, Any], path_of: PathOf) -> Iterator[Signal]:
+    """The model that changed, with the relations that a webhook names by id only; after a sync, whatever is new."""
+    hook, data = body.get("hook"), body.get("data")
+    noun, _, verb = str(hook.get("event", "") if isinstance(hook, Mapping) else "").casefold().rpartition(".")
+    record_type = MODELS.get(noun)
+    if record_type is not None and isinstance(data, Mapping) and data.get("id") is not None:
+        found = native(data, "id")
+        yield Signal(record_type, found, _one(record_type, found))
+    elif record_type is not None or (noun == SYNCED and "sync" in verb):
+        for name in [record_type] if record_type else list(PATHS):
+            yield Signal(name, "all that is new", PLANS[name])
+
+
+def _one(record_type: str, found: str) -> Callable[[datetime | None], Plan]:
+    def plan(_: datetime | None) -> Plan:
+        folder, expand = PATHS[record_type]
+        path = f"{folder}/{found}"
+        yield Found(record_type, one((yield Ask(path, _asked(expand))), path))
+
+    return plan

@@ -7,7 +7,7 @@ however it is driven, and can be tested by hand. Paging is done here, limits, re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -43,6 +43,20 @@ class Found(NamedTuple):
 
 
 Plan = Generator[Ask | Found, Any, None]
+
+
+class Signal(NamedTuple):
+    """What a webhook says is worth reading now, because it does not say more itself."""
+
+    record_type: str
+    about: str  #: tells it from other signals of the type: one that comes again while it waits is one
+    plan: Callable[[datetime | None], Plan]  #: as a poll's, but of no more than what it is about
+
+
+#: The path of a link that a vendor sent, below its API; raises where it leads elsewhere.
+PathOf = Callable[[str], str]
+#: The signals in a webhook: the vendor's telling headers, and the body.
+Follow = Callable[[Mapping[str, str], Mapping[str, Any], PathOf], Iterator[Signal]]
 Answers = Generator[Ask, Any, list[dict[str, Any]]]
 
 
@@ -52,6 +66,13 @@ def objects(answer: Any, path: str, *names: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise UnexpectedAnswer(f"{path}: no list of objects {' or '.join(names)}")
     return found
+
+
+def one(answer: Any, path: str) -> dict[str, Any]:
+    """An answer that is one object. Raises UnexpectedAnswer if it is none with an id."""
+    if not isinstance(answer, dict) or answer.get("id") is None:
+        raise UnexpectedAnswer(f"{path}: no object with an id")
+    return answer
 
 
 def query_of(link: object, path: str) -> dict[str, str] | None:

@@ -6,13 +6,31 @@ Paths and parameters are not confirmed by documentation that could be read here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, UnexpectedAnswer, drain, native, objects, text
+from streams.pollers.plan import (
+    Answers,
+    Ask,
+    Comparison,
+    Found,
+    PathOf,
+    Plan,
+    Signal,
+    UnexpectedAnswer,
+    drain,
+    native,
+    objects,
+    one,
+    text,
+)
 
 PAGE = 100
+INTERVIEWS = "/interviews-api/v201904/interviews"
+SELF = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?self"?', re.IGNORECASE)
 
 #: State without a time: what a poll compares.
 COMPARED: dict[str, Comparison] = {
@@ -47,8 +65,12 @@ def _since(since: datetime | None) -> dict[str, str]:
 def jobs(since: datetime | None) -> Plan:
     """Each job with its hiring team of the moment."""
     for job in (yield from _list("/jobs", **_since(since))):
-        team = yield from _list(f"/jobs/{native(job, 'id')}/hiring-team")
-        yield Found("jobs", {**job, "hiringTeam": team})
+        yield from _with_team(job)
+
+
+def _with_team(job: dict[str, Any]) -> Plan:
+    team = yield from _list(f"/jobs/{native(job, 'id')}/hiring-team")
+    yield Found("jobs", {**job, "hiringTeam": team})
 
 
 def candidates(since: datetime | None) -> Plan:
@@ -67,8 +89,12 @@ def status_history(since: datetime | None) -> Plan:
     """The whole history of each application of a candidate that changed: only the whole tells what was taken back."""
     for candidate in (yield from _list("/candidates", **_since(since))):
         for ids in _applications(candidate):
-            path = f"/candidates/{ids['candidate_id']}/jobs/{ids['job_id']}/status/history"
-            yield Found("status_history", {**ids, "content": (yield from _list(path))})
+            yield from _history(ids, since)
+
+
+def _history(ids: dict[str, str], _: datetime | None) -> Plan:
+    path = f"/candidates/{ids['candidate_id']}/jobs/{ids['job_id']}/status/history"
+    yield Found("status_history", {**ids, "content": (yield from _list(path))})
 
 
 def _of_applications(record_type: str, path: str) -> Callable[[datetime | None], Plan]:
@@ -99,8 +125,48 @@ PLANS: dict[str, Callable[[datetime | None], Plan]] = {
     "jobs": jobs,
     "candidates": candidates,
     "status_history": status_history,
-    "interviews": _of_applications("interviews", "/interviews-api/v201904/interviews"),
+    "interviews": _of_applications("interviews", INTERVIEWS),
     "reviews": _of_applications("reviews", "/reviews"),
     "offers": offers,
     "users": users,
 }
+
+
+# -- what a thin webhook is about --------------------------------------------------------------------------------------
+
+
+def _one_job(native_id: str, _: datetime | None) -> Plan:
+    path = f"/jobs/{native_id}"
+    yield from _with_team(one((yield Ask(path)), path))
+
+
+def _one_interview(native_id: str, _: datetime | None) -> Plan:
+    path = f"{INTERVIEWS}/{native_id}"
+    yield Found("interviews", one((yield Ask(path)), path))
+
+
+#: The beginning of an event's name -> record type, the field of its id, where its link leads, and what is asked.
+ONE: dict[str, tuple[str, str, str, Callable[[str, datetime | None], Plan]]] = {
+    "job.": ("jobs", "job_id", "/jobs/", _one_job),
+    "interview.": ("interviews", "interview_id", f"{INTERVIEWS}/", _one_interview),
+}
+
+
+def follow(headers: Mapping[str, str], body: Mapping[str, Any], path_of: PathOf) -> Iterator[Signal]:
+    """What the event is about: by the ids in the body where it has them, else by its `Link` header, if that is to our host."""
+    event = headers.get("event-name", "")
+    if event.startswith("application.") and "candidate_id" in body and "job_id" in body:
+        ids = {name: native(body, name) for name in ("candidate_id", "job_id")}
+        yield Signal("status_history", ".".join(ids.values()), partial(_history, ids))
+    for beginning, (record_type, name, folder, plan) in ONE.items():
+        if event.startswith(beginning):
+            found = _linked(headers.get("link", ""), folder, path_of) if body.get(name) is None else native(body, name)
+            if found is not None:
+                yield Signal(record_type, found, partial(plan, found))
+
+
+def _linked(link: str, folder: str, path_of: PathOf) -> str | None:
+    """The id of what a link is to; None where it is to something else of the API."""
+    found = SELF.search(link)
+    path = path_of(found[1]) if found else ""
+    return native({"id": path.removeprefix(folder)}, "the link's id", "id") if path.startswith(folder) else None

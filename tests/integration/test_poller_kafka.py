@@ -12,16 +12,21 @@ from typing import Any
 
 import pytest
 import yaml
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from schemas.fact import Fact, Watermark, facts_record
 from schemas.raw import RawHeaders
+from streams import ports
 from streams.clock import FileClock
 from streams.connectors.greenhouse import RECORDS
 from streams.normalise import Normaliser
 from streams.settings import ROOT, Settings
+from streams.whole_topic import everything, reader
 from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES, STAGES
+from tests.weeks.smartrecruiters import SmartRecruiters
+from tests.weeks.week import OPENED
+from tests.workers import running, until
 
 pytestmark = pytest.mark.kafka
 
@@ -55,23 +60,17 @@ def poll(settings: Settings, folder: Path, origin: str) -> subprocess.CompletedP
 
 
 def raw(settings: Settings) -> list[Any]:
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, auto_offset_reset="earliest", consumer_timeout_ms=3_000)
-    topic = settings.topic("ats.raw")
-    consumer.assign([TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)])
-    try:
-        return sorted(consumer, key=lambda record: (record.partition, record.offset))
-    finally:
-        consumer.close()
+    with reader(settings) as consumer:
+        found = list(everything(consumer, settings.topic("ats.raw")))
+    return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-def tell(settings: Settings) -> None:
-    """The webhook of the application, as the gateway keeps it."""
-    headers = RawHeaders(
-        tenant="acme", account="greenhouse", system="greenhouse", channel="webhook", received_at=THEN, request_id="w"
-    )
+def tell(settings: Settings, system: str, account: str, body: bytes, vendor: dict[str, str]) -> None:
+    """A webhook, as the gateway keeps it."""
+    own = {"tenant": "acme", "account": account, "system": system, "channel": "webhook", "received_at": THEN, "request_id": "w"}
     producer = KafkaProducer(bootstrap_servers=settings.brokers)
-    body = json.dumps(BODIES["webhook.new_candidate_application"]).encode()
-    producer.send(settings.topic("ats.raw"), value=body, key=b"greenhouse", headers=headers.to_kafka())
+    headers = RawHeaders.model_validate({**own, "vendor": vendor}).to_kafka()
+    producer.send(settings.topic("ats.raw"), value=body, key=account.encode(), headers=headers)
     producer.close()
 
 
@@ -79,7 +78,8 @@ def test_webhook_and_poll_tell_one_story(topics: Any, tmp_path: Path) -> None:
     settings: Settings = topics()
     application = BODIES["webhook.new_candidate_application"]["payload"]["application"]
     FileClock(tmp_path / "clock").set(THEN)
-    tell(settings)
+    body = json.dumps(BODIES["webhook.new_candidate_application"]).encode()
+    tell(settings, "greenhouse", "greenhouse", body, {})
     with serving(harvest(application["id"])) as origin:
         first = poll(settings, tmp_path, origin)
         assert first.returncode == 0, first.stderr
@@ -110,3 +110,27 @@ def test_a_vendor_that_is_away_is_said_and_exits_69(topics: Any, tmp_path: Path)
     assert "poll_failed" in done.stdout + done.stderr
     kept = [RawHeaders.from_kafka(record.headers) for record in raw(settings)]
     assert [(one.channel, one.record_type) for one in kept] == [("record", "scorecards"), ("watermark", "scorecards")]
+
+
+def test_a_thin_webhook_makes_the_running_poller_read_what_it_is_about(topics: Any, tmp_path: Path) -> None:
+    settings: Settings = topics(deploy_dir=tmp_path, poller_metrics_port=ports.free())
+    week = SmartRecruiters("acc")
+    handler = week.handler()
+    FileClock(tmp_path / "clock").set(OPENED)
+    week.tell("opened")
+    week.tell("applied")
+    with serving(handler) as origin:
+        week.moved_to(origin)
+        account = {**week.source(origin), "poll_every": 3600, "webhook_secrets": []}
+        (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"tenant": "acme", "accounts": [account]}))
+        secret = {"WEEK_TOKEN": "token-of-the-week"}
+
+        def interviews() -> list[Any]:
+            return [r for r in raw(settings) if RawHeaders.from_kafka(r.headers).record_type == "interviews"]
+
+        with running(settings, "poll", clock=tmp_path / "clock", environment=secret) as process:
+            until(lambda: len(interviews()) == 1, 30, process)  # the first poll's watermark: there is none yet
+            ((headers, body),) = week.tell("booked")
+            tell(settings, "smartrecruiters", "acc", body, {"event-name": "interview.created", "link": headers["link"]})
+            until(lambda: len(interviews()) == 2, 30, process)
+    assert json.loads(interviews()[1].value)["id"] == "e1"
