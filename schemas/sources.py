@@ -41,7 +41,7 @@ class Account(Agreed):
     account: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     system: str
     webhook_secrets: tuple[SecretRef, ...] = ()
-    linked_account: str | None = None  #: Merge: the id by which its webhooks, which serve many, say whose they are
+    linked_account: str | None = None  #: Merge: its id of this account, by which the webhooks say whose they are
     polled: tuple[str, ...] = ()  #: record types that arrive by POST /records or by our poller
     api: Api | None = None  #: where our poller reads the types of `polled`; None: they are posted
     poll_every: float = Field(default=300.0, gt=0)  #: seconds between two polls

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.sources import SecretRef, Sources
-from streams.errors import InvalidConfiguration, MutualSLAError
+from schemas.sources import Account, SecretRef, Sources
+from streams.connectors import Connector, Shared
+from streams.errors import InvalidConfiguration, InvalidSignature, MutualSLAError
 
 #: Shorter bearer tokens can be guessed; `openssl rand -hex 24` makes a good one.
 MINIMUM_TOKEN_LENGTH = 16
@@ -96,6 +98,20 @@ class Access:
     def webhook_secrets(self, account: str) -> tuple[bytes, ...]:
         """The live secrets of an account: two while one is rotated, none if it takes no webhooks."""
         return self._webhook_secrets.get(account, ())
+
+    def owner(
+        self, connector: Connector, source: Account, accounts: Iterable[Account], headers: Mapping[str, str], body: bytes
+    ) -> Account | None:
+        """Whose a verified webhook is: where it serves many accounts, the one it names, if that one's secret fits too."""
+        if not isinstance(connector, Shared) or source.linked_account is None:
+            return source
+        named = connector.linked_account(body)
+        for one in accounts:
+            if named is not None and (one.system, one.linked_account) == (source.system, named):
+                with suppress(InvalidSignature):
+                    connector.verify(headers, body, self.webhook_secrets(one.account))
+                    return one
+        return None
 
 
 def _add_token(tokens: dict[bytes, Identity], token: bytes, identity: Identity) -> None:

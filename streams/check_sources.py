@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from schemas.fact import DERIVED_KINDS
 from schemas.sources import Sources
 from streams.check_policy import CONDITIONS, KINDS, nearest, refuse_doubled
-from streams.connectors import CONNECTORS, MANUAL_KINDS, ROUTED_KINDS, declared_kinds
+from streams.connectors import CONNECTORS, MANUAL_KINDS, ROUTED_KINDS, Shared, declared_kinds
 from streams.polling import SOURCES
 from streams.yaml_lines import Faults, Node
 
@@ -28,9 +28,15 @@ def check_sources(file: Node) -> None:
                 record.fault(f"{system.text} has no records {record.text}; {nearest(record.text, connector.record_kinds)}")
         if account["api"].value is not None:
             _check_api(account)
+        shared = isinstance(connector, Shared)
+        if shared and account["webhook_secrets"].value and account["linked_account"].value is None:
+            account.fault(f"{system.text}'s webhooks serve all linked accounts: say by linked_account which is this one")
+        if not shared and account["linked_account"].value is not None:
+            account["linked_account"].fault(f"{system.text} has no linked accounts")
         if not account["webhook_secrets"].value and not account["polled"].value:
             account.fault("nothing can come from this account; give it webhook_secrets, polled, or both")
     refuse_doubled(file["accounts"], "account", lambda account: account["account"].text)
+    refuse_doubled(file["accounts"], "linked_account", lambda account: account["linked_account"].text)
     refuse_doubled(file["tokens"], "the token in", _secret)
 
 

@@ -157,8 +157,12 @@ class Gateway:
         if echo is not None:  # before there is a secret: nothing is kept of it
             return answer(200, {"request_id": request.state.request_id}, echo)
         token, kept_before = self._verify(connector, source, vendor, body, request.state.request_id)
+        owner = self.access.owner(connector, source, self.sources.accounts, vendor, body)
+        if owner is None:  # of the same organisation, and none of ours: nothing of it is kept
+            log.warning("webhook_of_another_account", account=source.account, request_id=request.state.request_id)
+        source = owner or source
         self.rate.take(f"account {source.account}")  # only now: nobody else may use up what is theirs
-        if not kept_before and not connector.is_ping(body):
+        if owner is not None and not kept_before and not connector.is_ping(body):
             delivery = (connector.delivery_id(vendor) or "")[:DELIVERY_ID_LENGTH] or None
             kept = {name: vendor[name][:VENDOR_HEADER_LENGTH] for name in _kept(connector) if name in vendor}
             headers = self._headers(request, source.account, source.system, "webhook", delivery_id=delivery, vendor=kept)

@@ -60,11 +60,20 @@ class Tokened(Protocol):
         ...
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """A vendor whose webhooks serve all accounts of an organisation: each says whose it is."""
+
+    def linked_account(self, body: bytes) -> str | None:
+        """The vendor's id of the account that a (verified) body is about; None where it names none."""
+        ...
+
+
 class Connector(Protocol):
     """One system's dialect. `docs/connectors.md` says for each what is documented, and what is not.
 
-    A connector may be `Handshaking`, `Timestamped` and `Tokened` besides, may say in `bad_signature_status` what to answer
-    instead of 401 and in `vouched_kinds` that a live webhook vouches for fewer than `webhook_kinds`, and may name in
+    A connector may be `Handshaking`, `Timestamped`, `Tokened` and `Shared` besides, may say in `bad_signature_status` what to
+    answer instead of 401 and in `vouched_kinds` that a live webhook vouches for fewer than `webhook_kinds`, and may name in
     `vendor_headers` (a frozenset of lower-case names) the request headers that the gateway keeps as `RawHeaders.vendor`.
     """
 

@@ -310,7 +310,7 @@ def _kinds(model: str, *, polled: bool) -> frozenset[str]:
 
 
 class Merge:
-    """The connector (streams.connectors.Connector)."""
+    """The connector (streams.connectors.Connector and Shared)."""
 
     system = "merge"
     success_status = 200
@@ -330,6 +330,14 @@ class Merge:
 
     def delivery_id(self, headers: Mapping[str, str]) -> str | None:
         return None
+
+    def linked_account(self, body: bytes) -> str | None:
+        """`linked_account.id`."""
+        try:
+            whose = parse(body).node("linked_account")
+            return whose.id("id") if whose else None
+        except InvalidPayload:
+            return None
 
     def is_ping(self, body: bytes) -> bool:
         return False

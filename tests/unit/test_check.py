@@ -105,6 +105,21 @@ def test_an_api_that_cannot_be_polled_is_refused(folder: Path, api: str, said: s
     assert any(said in fault for fault in found) if said else not found
 
 
+@pytest.mark.parametrize(
+    ("system", "linked", "said"),
+    [
+        ("merge", "", "say by linked_account which is this one"),
+        ("merge", "    linked_account: la-1\n", ""),
+        ("lever", "    linked_account: la-1\n", "lever has no linked accounts"),
+    ],
+)
+def test_whose_a_shared_webhook_is_has_to_be_said(folder: Path, system: str, linked: str, said: str) -> None:
+    more = f"  - account: more\n    system: {system}\n    webhook_secrets: [{{env: MORE}}]\n{linked}"
+    change(folder / "sources.yaml", "accounts:\n", f"accounts:\n{more}")
+    found = [fault for fault in faults(folder) if "sources.yaml" in fault]
+    assert any(said in fault for fault in found) if said else not found
+
+
 def test_a_holder_rule_behind_one_that_takes_everything_is_refused(folder: Path) -> None:
     line = change(folder / "policy.yaml", "holders:\n", "holders:\n  - {when: {kind: offer.sent}, holder: candidate}\n")
     assert any(f"is never reached: the rule on line {line + 1} takes every offer.sent" in fault for fault in faults(folder))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from schemas.raw import RawHeaders
+from streams.access import Access
 from tests.unit.test_gateway import NOW, OLD_SECRET, SECRET, Client, MemoryLog, account, gateway
 from tests.unit.test_vendor_signatures import digest
 
@@ -112,3 +115,30 @@ def test_a_vendor_without_such_headers_keeps_none(raw: MemoryLog) -> None:
             == 200
         )
     assert raw.kept[0].headers.vendor == {}
+
+
+LINKED = {"merge": "la-1", "merge-emea": "la-2"}
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"), [("la-1", ["merge"]), ("la-2", ["merge-emea"]), ("la-3", []), (None, []), (7, []), ([], [])]
+)
+def test_a_merge_webhook_is_its_linked_account_s_and_no_other_s(raw: MemoryLog, named: object, kept: list[str]) -> None:
+    accounts = [account(name, "merge").model_copy(update={"linked_account": linked}) for name, linked in LINKED.items()]
+    hook = {"hook": {"event": "Candidate.changed"}, "linked_account": {"id": named}, "data": {"id": "c1"}}
+    body = orjson.dumps(hook if named else {**hook, "linked_account": None})
+    signature = base64.urlsafe_b64encode(digest(SECRET, body)).decode()
+    with Client(gateway(raw, accounts=accounts).app()) as client:
+        sent = client.post("/webhooks/merge/merge", content=body, headers={"x-merge-webhook-signature": signature})
+    assert sent.status_code == 200
+    assert [one.headers.account for one in raw.kept] == kept
+
+
+def test_a_linked_account_with_another_secret_is_not_spoken_for(raw: MemoryLog) -> None:
+    accounts = [account(name, "merge").model_copy(update={"linked_account": linked}) for name, linked in LINKED.items()]
+    body = orjson.dumps({"hook": {"event": "Candidate.changed"}, "linked_account": {"id": "la-2"}, "data": {"id": "c1"}})
+    signature = base64.urlsafe_b64encode(digest(SECRET, body)).decode()
+    access = Access({}, {"merge": (SECRET,), "merge-emea": (b"another-secret",)})
+    with Client(gateway(raw, accounts=accounts, access=access).app()) as client:
+        client.post("/webhooks/merge/merge", content=body, headers={"x-merge-webhook-signature": signature})
+    assert raw.kept == []
