@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from schemas.outcome import Side
 from schemas.policy import Commitment, Condition, HolderRule, Policy
 from streams.calendars import Calendars, content_version
+from streams.conditions import Conditions
 from streams.directory import People
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Promise:
+    """A stanza of the policy with its conditions ready to be matched."""
+
+    commitment: Commitment
+    start: Conditions
+    in_order: tuple[Conditions, ...]  #: each alternative of `start` by itself, in order of preference
+    stop: Conditions
+    cancel: Conditions
+    pause: Conditions
+    resume: Conditions
+    before: Conditions  #: of a quality: what must not have come first
+    good: Conditions
+    waits_for: tuple[Conditions, ...]  #: the clock starts only when of each of these one event is there
+    runs_with: frozenset[str]  #: the holders while whom a `clock: holder` runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,33 +38,81 @@ class Agreement:
     calendars: Calendars
     people: People
     policy_version: str = field(init=False)  #: the policy's version and the hash of its content
+    stamp: str = field(init=False, repr=False)  #: of which agreement a verdict is: policy and people; calendars say it themselves
     #: enabled stanzas by name, newest effective_from first: the first whose time has come judges an obligation
-    stanzas: dict[str, tuple[Commitment, ...]] = field(init=False, repr=False)
-    #: the holder table by fact kind, in the policy's order
-    holder_rules: dict[str, tuple[HolderRule, ...]] = field(init=False, repr=False)
-
-    #: by commitment, what its clock waits for: groups of conditions, of each of which one has to be there
-    waits_for: dict[str, tuple[tuple[Condition, ...], ...]] = field(init=False, repr=False)
+    promises: dict[str, tuple[Promise, ...]] = field(init=False, repr=False, compare=False)
+    of_requisitions: tuple[Promise, ...] = field(init=False, repr=False, compare=False)
+    of_applications: tuple[Promise, ...] = field(init=False, repr=False, compare=False)  #: and of their interviewers
+    #: the holder table by fact kind, in the policy's order, each rule with its condition
+    holder_rules: dict[str, tuple[tuple[HolderRule, Conditions], ...]] = field(init=False, repr=False, compare=False)
+    #: by kind of an application's fact, what a requisition's commitments look for
+    digested: dict[str, tuple[Conditions, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         content = content_version(self.policy.model_dump(mode="json"))
         object.__setattr__(self, "policy_version", f"{self.policy.version}+{content}")
-        stanzas: dict[str, tuple[Commitment, ...]] = {}
-        for commitment in sorted(self.policy.enabled(), key=lambda c: c.effective_from, reverse=True):
-            stanzas[commitment.name] = (*stanzas.get(commitment.name, ()), commitment)
-        object.__setattr__(self, "stanzas", stanzas)
-        rules: dict[str, tuple[HolderRule, ...]] = {}
+        object.__setattr__(self, "stamp", f"{self.policy_version} {self.people.version}")
+        object.__setattr__(self, "promises", _promises(self.policy))
+        every = [promise for versions in self.promises.values() for promise in versions]
+        own = tuple(p for p in every if p.commitment.subject == "requisition")
+        object.__setattr__(self, "of_requisitions", own)
+        object.__setattr__(self, "of_applications", tuple(p for p in every if p not in own))
+        rules: dict[str, tuple[tuple[HolderRule, Conditions], ...]] = {}
         for rule in self.policy.holders:
-            rules[rule.when.kind] = (*rules.get(rule.when.kind, ()), rule)
+            rules[rule.when.kind] = (*rules.get(rule.when.kind, ()), (rule, Conditions((rule.when,))))
         object.__setattr__(self, "holder_rules", rules)
-        waits_for: dict[str, tuple[tuple[Condition, ...], ...]] = {}
-        for name, (newest, *_) in stanzas.items():
-            groups: list[tuple[Condition, ...]] = [(condition,) for condition in newest.requires]
-            if newest.contingent_on in stanzas:
-                groups.append(stanzas[newest.contingent_on][0].stop)
-            waits_for[name] = tuple(groups)
-        object.__setattr__(self, "waits_for", waits_for)
+        digested: dict[str, tuple[Conditions, ...]] = {}
+        for commitment in self.policy.enabled():
+            if commitment.subject == "requisition":
+                # never to cancel: what ends one application (or is declined of it) ends no promise on the requisition
+                for condition in (*commitment.start, *commitment.stop, *commitment.requires):
+                    digested[condition.kind] = (*digested.get(condition.kind, ()), Conditions((condition,)))
+        object.__setattr__(self, "digested", digested)
 
-    def in_force(self, name: str, at: datetime) -> Commitment | None:
+    def in_force(self, name: str, at: datetime) -> Promise | None:
         """The stanza of a commitment that judges an obligation started at `at`; None if none was in force."""
-        return next((c for c in self.stanzas.get(name, ()) if c.effective_from <= at), None)
+        stanzas = self.promises.get(name, ())
+        return next((p for p in stanzas if p.commitment.effective_from <= at), None)
+
+
+def _promises(policy: Policy) -> dict[str, tuple[Promise, ...]]:
+    stanzas: dict[str, list[Commitment]] = {}
+    for commitment in sorted(policy.enabled(), key=lambda c: c.effective_from, reverse=True):
+        stanzas.setdefault(commitment.name, []).append(commitment)
+    known: dict[str, Conditions] = {}
+    return {
+        name: tuple(_promise(commitment, _waits_for(versions[0], stanzas, known), known) for commitment in versions)
+        for name, versions in stanzas.items()
+    }
+
+
+def _waits_for(
+    newest: Commitment, stanzas: Mapping[str, list[Commitment]], known: dict[str, Conditions]
+) -> tuple[Conditions, ...]:
+    groups = [_conditions((condition,), known) for condition in newest.requires]
+    if newest.contingent_on is not None and newest.contingent_on in stanzas:
+        groups.append(_conditions(stanzas[newest.contingent_on][0].stop, known))
+    return tuple(groups)
+
+
+def _promise(commitment: Commitment, waits_for: tuple[Conditions, ...], known: dict[str, Conditions]) -> Promise:
+    quality = commitment.quality
+    return Promise(
+        commitment=commitment,
+        start=_conditions(commitment.start, known),
+        in_order=tuple(_conditions((condition,), known) for condition in commitment.start),
+        stop=_conditions(commitment.stop, known),
+        cancel=_conditions(commitment.cancel, known),
+        pause=_conditions(commitment.pause, known),
+        resume=_conditions(commitment.resume, known),
+        before=_conditions(quality.before if quality else (), known),
+        good=_conditions(quality.good if quality else (), known),
+        waits_for=waits_for,
+        runs_with=frozenset(Side) if commitment.side == "holder" else frozenset((commitment.side,)),
+    )
+
+
+def _conditions(given: tuple[Condition, ...], known: dict[str, Conditions]) -> Conditions:
+    """The same object for the same conditions, so that what they match in a history is looked up once."""
+    text = repr([(c.kind, sorted(c.where.items())) for c in given])
+    return known.setdefault(text, Conditions(given))

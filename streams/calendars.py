@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -67,6 +68,8 @@ class Calendar:
     _weekly: tuple[tuple[tuple[int, int], ...], ...] = field(default=(), repr=False, compare=False)
     _dates: dict[int, Spans] = field(default_factory=dict, repr=False, compare=False)
     _cells: dict[int, tuple[Spans, int]] = field(default_factory=dict, repr=False, compare=False)
+    #: deadlines counted on this calendar, see `deadline`
+    remembered: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, spec: CalendarSpec, leave: frozenset[date] = frozenset()) -> Calendar:
@@ -283,5 +286,7 @@ class Calendars:
         versions = self._by_name.get(name)
         if versions is None:
             raise InvalidConfiguration([f"there is no calendar {name!r}; there are {', '.join(sorted(self._by_name))}"])
+        if len(versions) == 1:
+            return versions[0]
         place = bisect_right(versions, instant, key=lambda calendar: calendar.spec.effective_from)
         return versions[max(place - 1, 0)]

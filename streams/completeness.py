@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from schemas.fact import DERIVED_KINDS, Watermark
-from schemas.policy import Condition
+from schemas.fact import Watermark
 
 #: account -> fact kind -> everything of that kind before this instant has been read. A kind that is absent is one no
 #: configured source declares (it can only be reported by hand): it counts as complete, there is nothing to wait for.
@@ -27,8 +26,7 @@ def from_watermarks(watermarks: Iterable[Watermark], known_at: datetime | None =
     return found
 
 
-def complete_until(completeness: Completeness, account: str, conditions: Iterable[Condition]) -> datetime:
-    """Up to when every kind that `conditions` look at is complete for the account; `ALWAYS` if none is declared."""
+def complete_until(completeness: Completeness, account: str, kinds: Iterable[str]) -> datetime:
+    """Up to when every one of `kinds` is complete for the account; `ALWAYS` if none of them is declared."""
     known = completeness.get(account, {})
-    kinds = {kind for c in conditions for kind in DERIVED_KINDS.get(c.kind, (c.kind,))}
     return min((known[kind] for kind in kinds if kind in known), default=ALWAYS)

@@ -1,132 +1,166 @@
 """Which clocks a commitment starts in one life: each start that finds no clock running begins the next cycle.
 
-Pure. A clock ends with the first stop or cancel after its start, in the total order of `timeline`; only then can another
+Pure. A clock ends with the first stop or cancel after its start, in the total order of `event`; only then can another
 start open the next. Facts that come in later only ever give the same answer as if they had been there at once.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.policy import Commitment, Condition, Target
+from schemas.policy import Target
+from streams.agreement import Promise
+from streams.event import Event, Key, key_of
+from streams.history import History, first_after
 from streams.life import Life
-from streams.timeline import Event, History, matches
 
-#: `delay(event, target)`: the instant a target after an event, on the debtor's calendar.
-Delay = Callable[[Event, Target], datetime]
+#: `delay(promise, event, target)`: the instant a target after an event, on the debtor's calendar.
+Delay = Callable[[Promise, Event, Target], datetime]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clock:
     """One obligation before it is judged: what started it, what may end it."""
 
-    commitment: Commitment
+    promise: Promise
     cycle: int
     started_at: datetime
     start: Event
     required: tuple[Event, ...]
-    stops: tuple[Event, ...]  #: candidates in order; the first that is not undone keeps the promise
+    stops: Sequence[Event]  #: candidates in order; the first that is not undone keeps the promise
     cancel: Event | None
     person: str | None = None  #: the interviewer who owes
     interview_id: str | None = None
 
 
-def clocks(commitment: Commitment, waits_for: tuple[tuple[Condition, ...], ...], life: Life, delay: Delay) -> Iterator[Clock]:
-    """Every clock that `commitment` starts in a life.
+def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
+    """Every clock that `promise` starts in a life.
 
-    `waits_for`: groups of conditions; the clock starts only when of each group one event is there. A clock whose start lies
-    ahead (a delayed start) is yielded too; the caller leaves it out until its time comes.
+    It starts only when of each group in `promise.waits_for` one event is there. A clock whose start lies ahead (a delayed
+    start) is yielded too; the caller leaves it out until its time comes.
     """
-    history = life.history
-    starts = [e for e in _starts(commitment, history) if not life.is_over(e, silent=commitment.cycles == "repeats")]
+    history, commitment = life.history, promise.commitment
+    silent = commitment.cycles == "repeats"
+    starts = [e for e in _starts(promise, history) if not life.is_over(e, silent=silent)]
     if not starts:
         return
-    groups = [history.matching(group) for group in waits_for]
-    if not all(groups):
-        return
-    needed = tuple(group[0] for group in groups)
+    needed: tuple[Event, ...] = ()
+    for group in promise.waits_for:
+        there = history.matching(group)
+        if not there:
+            return
+        needed = (*needed, there[0])
     if commitment.subject == "interviewer":
-        yield from _by_interviewer(commitment, history, starts, needed)
+        yield from _by_interviewer(promise, history, starts, needed)
     else:
-        yield from _in_turn(commitment, history, starts, needed, delay)
+        yield from _in_turn(promise, history, starts, needed, delay)
 
 
 def _in_turn(
-    commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
+    promise: Promise, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
 ) -> Iterator[Clock]:
     """One clock after the other on a requisition or application."""
-    stops, cancels = history.matching(commitment.stop), cancels_of(commitment, history)
-    by_number = _nth_application(commitment, stops) if commitment.subject == "requisition" else None
-    last, cycle = None, 0
+    commitment = promise.commitment
+    stops, cancels = history.matching(promise.stop), cancels_of(promise, history)
+    by_number = _nth_application(commitment.stop_count, stops) if commitment.subject == "requisition" else None
+    repeats, latest = commitment.cycles == "repeats", commitment.cycles == "latest"
+    last: Key | None = None
+    cycle = 0
     for first in starts:
-        if last is not None and not (first.key > last or (commitment.cycles == "repeats" and first.key == last)):
+        if last is not None and not (first.key > last or (repeats and first.key == last)):
             continue
-        kept = by_number if by_number is not None else _after(stops, first)
-        cancel = next(iter(_after(cancels, first)), None)
-        ends = [event.key for event in (*kept[:1], *((cancel,) if cancel else ()))]
-        last = min(ends) if ends else None
+        kept = by_number if by_number is not None else _candidates(stops, first.key)
+        cancel = first_after(cancels, first.key)
+        last = kept[0].key if kept else None
+        if cancel is not None and (last is None or cancel.key < last):
+            last = cancel.key
         start = first
-        if commitment.cycles == "latest":
-            start = next(e for e in reversed(starts) if last is None or e.key < last)
+        if latest:
+            start = starts[-1] if last is None else starts[bisect_left(starts, last, key=key_of) - 1]
         cycle += 1
-        started_at = max([_started(commitment, start, delay), *(event.at for event in needed)])
-        yield Clock(commitment, cycle, started_at, start, needed, kept, cancel)
+        started_at = _started(promise, start, delay)
+        for event in needed:
+            started_at = max(started_at, event.at)
+        yield Clock(promise, cycle, started_at, start, needed, kept, cancel)
         if last is None or commitment.cycles == "once":
             return
 
 
-def _starts(commitment: Commitment, history: History) -> Sequence[Event]:
+def _starts(promise: Promise, history: History) -> Sequence[Event]:
     """The starting events. With `cycles: once` the alternatives are in order of preference; else any of them starts."""
-    if commitment.cycles != "once" or len(commitment.start) == 1:
-        return history.matching(commitment.start)
-    found = history.matching(commitment.start)
-    for condition in commitment.start:
-        hits = [event for event in found if matches(condition, event)]
+    if promise.commitment.cycles != "once" or len(promise.in_order) == 1:
+        return history.matching(promise.start)
+    for alternative in promise.in_order:
+        hits = history.matching(alternative)
         if hits:
             return hits[:1]
     return ()
 
 
-def _started(commitment: Commitment, start: Event, delay: Delay) -> datetime:
-    condition = next(c for c in commitment.start if matches(c, start))
-    return delay(start, condition.delay) if condition.delay else start.at
+def _started(promise: Promise, start: Event, delay: Delay) -> datetime:
+    for condition, alone in zip(promise.commitment.start, promise.in_order, strict=True):
+        if condition.delay is not None and alone.match(start.kind, start.attributes):
+            return delay(promise, start, condition.delay)
+        if alone.match(start.kind, start.attributes):
+            break
+    return start.at
 
 
-def cancels_of(commitment: Commitment, history: History) -> Sequence[Event]:
+def cancels_of(promise: Promise, history: History) -> Sequence[Event]:
     """What cancels the commitment; a declined request may name the one commitment it is about."""
-    about = (None, commitment.name)
-    found = history.matching(commitment.cancel)
+    found = history.matching(promise.cancel)
+    if not history.of_kind("request.declined"):
+        return found
+    about = (None, promise.commitment.name)
     return [e for e in found if e.kind != "request.declined" or e.attributes.get("commitment") in about]
 
 
-def _after(events: Sequence[Event], start: Event) -> tuple[Event, ...]:
-    return tuple(event for event in events if event.key > start.key)
+def _candidates(stops: Sequence[Event], after: Key) -> Sequence[Event]:
+    """The stops after a start up to the first that nobody undid: those after it change nothing any more."""
+    place = bisect_right(stops, after, key=key_of) if stops else 0
+    found: list[Event] = []
+    for index in range(place, len(stops)):
+        found.append(stops[index])
+        if stops[index].undone_at is None:
+            break
+    return found
 
 
-def _nth_application(commitment: Commitment, stops: Sequence[Event]) -> tuple[Event, ...]:
-    """For a requisition: the event that brings the `stop_count`-th different application (or fact of its own).
+def _nth_application(count: int, stops: Sequence[Event]) -> tuple[Event, ...]:
+    """For a requisition: the event that brings the `count`-th different application (or fact of its own).
 
     What was delivered before the clock started counts as well: nobody owes again what is already there.
     """
     seen: set[str] = set()
     for event in stops:
         seen.add(event.application_id or event.event_id)
-        if len(seen) >= commitment.stop_count:
+        if len(seen) >= count:
             return (event,)
     return ()
 
 
-def _by_interviewer(
-    commitment: Commitment, history: History, starts: Sequence[Event], needed: tuple[Event, ...]
-) -> Iterator[Clock]:
+def _by_interviewer(promise: Promise, history: History, starts: Sequence[Event], needed: tuple[Event, ...]) -> Iterator[Clock]:
     """One clock for each interviewer of each interview. Feedback given before the interview ends counts."""
-    stops, cancels = history.matching(commitment.stop), cancels_of(commitment, history)
+    given, calls_off = history.of_interviewer(promise.stop), _called_off(promise, history)
     for start in starts:
-        gone = [e for e in cancels if e.key > start.key and e.interview_id in (None, start.interview_id)]
-        started_at = max([start.at, *(event.at for event in needed)])
+        cancel = _first(calls_off.get(None, ()), calls_off.get(start.interview_id, ()), start.key)
+        started_at = max([start.at, *(event.at for event in needed)]) if needed else start.at
         for person in start.attributes.get("interviewers", ()):
-            given = tuple(e for e in stops if e.interview_id == start.interview_id and e.person == person)
-            cancel = gone[0] if gone else None
-            yield Clock(commitment, 1, started_at, start, needed, given, cancel, person, start.interview_id)
+            cards = given.get((start.interview_id, person), ())
+            yield Clock(promise, 1, started_at, start, needed, cards, cancel, person, start.interview_id)
+
+
+def _called_off(promise: Promise, history: History) -> dict[str | None, list[Event]]:
+    found: dict[str | None, list[Event]] = {}
+    for event in cancels_of(promise, history):
+        found.setdefault(event.interview_id, []).append(event)
+    return found
+
+
+def _first(one: Sequence[Event], two: Sequence[Event], after: Key) -> Event | None:
+    """The earlier of the first events after a place in the order."""
+    found, other = first_after(one, after), first_after(two, after)
+    return other if found is None or (other is not None and other.key < found.key) else found

@@ -19,6 +19,7 @@ from streams.wall_clock import instant_at, instant_of, zone_of
 Gap = tuple[datetime, datetime | None]
 HOUR_US = 3_600_000_000
 MICROSECOND = timedelta(microseconds=1)
+REMEMBERED = 50_000  #: deadlines a calendar keeps at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,43 @@ def due(
     time it took (wall-clock time for calendar days), so a handover costs the debtor nothing and gives them nothing.
     `attributes` are those of the starting fact, for `until` targets; gaps do not move such a date.
     """
-    measure = Wall() if target.elapsed_hours or target.calendar_days or target.until else Working(calendar)
-    base = _base(start, target, calendar, attributes)
-    total = measure.between(start, base)
     if target.until is not None:
-        return Due(base, _consume(start, int(total * warn_at), (), measure), base, 0, measure)
+        base = max(start, _instant(attributes.get(target.until), calendar) or start)
+        return Due(base, _consume(start, int(WALL.between(start, base) * warn_at), (), WALL), base, 0, WALL)
+    plain = _without_gaps(start, target, warn_at, calendar)
+    if not gaps:
+        return plain
+    measure, base = plain.measure, plain.base
     deadline, extended = base, 0
     for begin, end in gaps:
         if begin >= deadline:
             break
         if end is None:
-            return Due(None, _consume(start, int(total * warn_at), gaps, measure), base, extended, measure)
+            return Due(None, _soon(start, warn_at, gaps, plain), base, extended, measure)
         length = measure.between(begin, end)
         deadline, extended = measure.add(deadline, length), extended + length
-    return Due(deadline, _consume(start, int(total * warn_at), gaps, measure), base, extended, measure)
+    return Due(deadline, _soon(start, warn_at, gaps, plain), base, extended, measure)
+
+
+def _without_gaps(start: datetime, target: Target, warn_at: float, calendar: Calendar) -> Due:
+    """A deadline where the clock never stands still, remembered: siblings, panels and the next evaluation ask for it again."""
+    remembered = calendar.remembered
+    key = id(target), start, warn_at
+    found = remembered.get(key)
+    if found is not None and found[0] is target:  # an id alone may be that of another target by now
+        known: Due = found[1]
+        return known
+    measure = WALL if target.elapsed_hours or target.calendar_days else Working(calendar)
+    base = _base(start, target, calendar)
+    plain = Due(base, _consume(start, int(measure.between(start, base) * warn_at), (), measure), base, 0, measure)
+    if len(remembered) >= REMEMBERED:
+        remembered.clear()
+    remembered[key] = target, plain
+    return plain
+
+
+def _soon(start: datetime, warn_at: float, gaps: Sequence[Gap], plain: Due) -> datetime | None:
+    return _consume(start, int(plain.measure.between(start, plain.base) * warn_at), gaps, plain.measure)
 
 
 def used_share(start: datetime, at: datetime, whole: Due, gaps: Sequence[Gap]) -> Fraction:
@@ -73,18 +97,16 @@ def used_share(start: datetime, at: datetime, whole: Due, gaps: Sequence[Gap]) -
 
 def delayed(start: datetime, target: Target, calendar: Calendar) -> datetime:
     """`start` moved by a target, as for a start that counts some days after a fact."""
-    return _base(start, target, calendar, {})
+    return start if target.until is not None else _base(start, target, calendar)
 
 
-def _base(start: datetime, target: Target, calendar: Calendar, attributes: Mapping[str, Any]) -> datetime:
+def _base(start: datetime, target: Target, calendar: Calendar) -> datetime:
     if target.business_days is not None:
         return calendar.add_business_days(start, target.business_days)
     if target.business_hours is not None:
         return calendar.add_working(start, round(target.business_hours * HOUR_US))
     if target.calendar_days is not None:
         return calendar.add_calendar_days(start, target.calendar_days)
-    if target.until is not None:
-        return max(start, _instant(attributes.get(target.until), calendar) or start)
     assert target.elapsed_hours is not None
     return start + round(target.elapsed_hours * HOUR_US) * MICROSECOND
 
@@ -131,3 +153,6 @@ class Wall:
     @staticmethod
     def add(start: datetime, amount: int) -> datetime:
         return start + amount * MICROSECOND
+
+
+WALL = Wall()

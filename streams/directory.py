@@ -27,6 +27,10 @@ class People:
     locations: Mapping[str, Location] = field(repr=False)
     _keys: Mapping[str, str] = field(repr=False)
     _on_leave: dict[tuple[Calendar, tuple[Leave, ...]], Calendar] = field(default_factory=dict, repr=False, compare=False)
+    #: who owes, for which team -> name and source of their calendar, and their leave
+    _whose: dict[tuple[str | None, str | None], tuple[str, CalendarSource, tuple[Leave, ...]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def from_directory(cls, directory: Directory) -> People:
@@ -68,11 +72,14 @@ class People:
         whichever calendar it is, if they were learned by `known_at` (None: no cut). Raises InvalidConfiguration if the file
         names a calendar that does not exist.
         """
-        person = self.person(person_ref)
-        name, source = self._calendar_name(person, self.teams.get(person.team if person else team or ""))
+        whose = self._whose.get((person_ref, team))
+        if whose is None:
+            person = self.person(person_ref)
+            named = self._calendar_name(person, self.teams.get(person.team if person else team or ""))
+            whose = self._whose[person_ref, team] = *named, person.leave if person else ()
+        name, source, leaves = whose
         calendar = calendars.at(name, at)
-        leaves = person.leave if person else ()
-        if known_at is not None:
+        if leaves and known_at is not None:
             leaves = tuple(leave for leave in leaves if leave.learned_at <= known_at)
         if not leaves:
             return calendar, source

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
-from streams.timeline import Event
+from streams.event import Event
+from streams.history import History
 
 
-def excused_by(commitment: str, events: Iterable[Event], deadline: datetime) -> Event | None:
+def excused_by(commitment: str, history: History, deadline: datetime) -> Event | None:
     """The approval that excuses `commitment` at `deadline`, or None.
 
     A request (`exception.requested`) names an `exception_id`, an interval `from`/`until` (until is its expiry) and may
     name one `commitment` (`any`: all). It counts once another person than the requester approved it (`exception.approved`).
     """
+    approvals = history.of_kind("exception.approved")
+    if not approvals:
+        return None
     requests: dict[object, Event] = {}
-    approvals: list[Event] = []
-    for event in events:
-        if event.kind == "exception.requested":
-            requests.setdefault(event.attributes.get("exception_id"), event)
-        elif event.kind == "exception.approved":
-            approvals.append(event)
+    for event in history.of_kind("exception.requested"):
+        requests.setdefault(event.attributes.get("exception_id"), event)
     for approval in approvals:
         request = requests.get(approval.attributes.get("exception_id"))
         if request is None or request.actor is None or request.actor == approval.actor:

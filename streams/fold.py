@@ -7,16 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
-from schemas.fact import DERIVED_KINDS, Fact, Rejudge, Tick, Watermark, facts_record
-from schemas.outcome import Obligation, Outcome, Progress, Verdict, outcome_id
+from schemas.fact import Fact, Rejudge, Tick, Watermark, facts_record
+from schemas.outcome import Progress, Verdict, outcome_id
 from schemas.raw import Rejected
 from streams.agreement import Agreement
 from streams.completeness import NEVER, Completeness
 from streams.deadlines import Wait
-from streams.difference import Body, difference
+from streams.difference import difference
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
+from streams.receipt import Body
 from streams.step import Message, Read, Step
 from streams.timeline import events, merge
 from streams.tracker_rows import (
@@ -81,7 +83,7 @@ class Fold:
         self._loaded: dict[bytes, Row] = {}
         self._done: set[bytes] = set()
         self._completeness: Completeness = {}
-        self._outcomes: dict[str, tuple[str, Body | Progress]] = {}
+        self._outcomes: dict[str, tuple[str, Body]] = {}
         self._told = False  #: a tick or watermark is among the records
 
     @property
@@ -215,8 +217,8 @@ class Fold:
 
     def _digested(self, key: bytes) -> bool:
         """Keep the application's digest row; True if it changed, so that the requisition has to be judged."""
-        row, policy = self._row(key), self.agreement.policy
-        kept = [slim for fact in row.facts if (slim := digest(fact, policy)) is not None]
+        row, agreement = self._row(key), self.agreement
+        kept = [slim for fact in row.facts if (slim := digest(fact, agreement)) is not None]
         _, requisition, application = key.split(b"\0")
         stored = self._row(digest_key(requisition.decode(), application.decode()))
         if kept == stored.facts:
@@ -288,35 +290,33 @@ class Fold:
         account = requisition_id.partition("/")[0]
         known = self.marks.get(account, {})
         found: set[Wait] = set()
-        for obligation in evaluation.obligations:
-            if obligation.verdict != Verdict.UNVERIFIED or obligation.deadline is None:
+        for one in evaluation.said:
+            judged = one.judged
+            if judged.ruling.verdict != Verdict.UNVERIFIED or judged.deadline is None:
                 continue
-            deadline = micros(obligation.deadline)
-            behind = [(known[kind], kind) for kind in self._stop_kinds(obligation) if known.get(kind, deadline) < deadline]
+            deadline = micros(judged.deadline)
+            sources = judged.clock.promise.stop.sources
+            behind = [(known[kind], kind) for kind in sources if known.get(kind, deadline) < deadline]
             if behind:  # else it is not for silence: the source does not tell what the promise is about
                 found.add((account, min(behind)[1], deadline))
         return tuple(sorted(found))
-
-    def _stop_kinds(self, obligation: Obligation) -> set[str]:
-        stanzas = self.agreement.stanzas.get(obligation.commitment, ())
-        stops = (c for s in stanzas if s.version == obligation.commitment_version for c in s.stop)
-        return {kind for c in stops for kind in DERIVED_KINDS.get(c.kind, (c.kind,))}
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> Step:
         if self._told:
-            self._outcomes["progress"] = ("", self._progress())
+            self._outcomes["progress"] = ("", self._progress().model_dump(exclude_none=True))
         learned_at, offset = instant_of(self.as_of), self.offset
         for subject, (changed, body) in self._outcomes.items():
-            outcome = Outcome(
-                outcome_id=outcome_id(subject, changed, self.partition, offset),
-                source_partition=self.partition,
-                source_offset=offset,
-                learned_at=learned_at,
-                body=body,
-            )
-            self.step.messages.append(Message(self.topics.outcomes, self.partition, subject.encode(), outcome.to_json()))
+            outcome = {
+                "outcome_id": outcome_id(subject, changed, self.partition, offset),
+                "source_partition": self.partition,
+                "source_offset": offset,
+                "learned_at": learned_at,
+                "body": body,
+            }
+            value = orjson.dumps(outcome, option=orjson.OPT_UTC_Z)  # as `Outcome.to_json`, without a detour through models
+            self.step.messages.append(Message(self.topics.outcomes, self.partition, subject.encode(), value))
         self.step.changes[META] = self.meta.encode()
         return self.step
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from schemas.fact import DERIVED_KINDS
-from schemas.outcome import Holding
+from streams.event import Event
+from streams.history import History
+from streams.holders import Hold
 from streams.roster import Roster, Traits
-from streams.timeline import Event, History
+
+if TYPE_CHECKING:
+    from streams.terms import Owed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Life:
     """The events of a subject, with who had which role, what the requisition was like, and who held the ball."""
 
@@ -20,7 +28,18 @@ class Life:
     history: History
     roster: Roster
     traits: Traits
-    holdings: tuple[Holding, ...]
+    holdings: Sequence[Hold]
+    account: str = field(init=False)  #: the source account that tells of this requisition
+    owed: dict[object, Owed] = field(default_factory=dict)  #: terms that siblings share, see `terms.owed`
+    _since: list[datetime] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.account = self.requisition_id.partition("/")[0]
+        self._since = [hold.start for hold in self.holdings]
+
+    def place(self, at: datetime) -> int:
+        """The index of who holds the ball at `at`; -1 before anybody did."""
+        return bisect_right(self._since, at) - 1
 
     def is_over(self, event: Event, *, silent: bool = False) -> bool:
         """Whether the application had ended when a derived moment came: it starts nothing any more.
@@ -28,12 +47,7 @@ class Life:
         A rejected candidate's interview may still be in the calendar, and a scorecard may come late; nobody owes for it.
         `silent`: ask of any event, as for promises that repeat while the application lives.
         """
-        if event.kind not in DERIVED_KINDS and not silent:
+        if not silent and event.kind not in DERIVED_KINDS:
             return False
-        before = [h for h in self.holdings if h.start <= event.at]
-        return bool(before) and before[-1].holder == "nobody"
-
-    @property
-    def account(self) -> str:
-        """The source account that tells of this requisition."""
-        return self.requisition_id.partition("/")[0]
+        place = self.place(event.at)
+        return place >= 0 and self.holdings[place].holder == "nobody"

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
+from functools import cached_property, partial
 
 from schemas.fact import Fact, Watermark
 from schemas.outcome import ApplicationState, Obligation, Verdict
-from schemas.policy import Commitment, Policy, Target
-from streams.agreement import Agreement
+from schemas.policy import Policy, Target
+from streams.agreement import Agreement, Promise
 from streams.calendars import Calendars
 from streams.completeness import Completeness, from_watermarks
 from streams.cycles import clocks
-from streams.deadline import delayed
+from streams.deadline import MICROSECOND, delayed
 from streams.directory import People
-from streams.holders import ended_at, holdings
+from streams.event import Event
+from streams.history import History
+from streams.holders import holdings
 from streams.life import Life
+from streams.receipt import Held, Said
 from streams.roster import Roster, Traits
 from streams.terms import applies
-from streams.timeline import Event, History, events, fits, merge
+from streams.timeline import events, merge
 from streams.verdict import judge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evaluation:
     """What the facts say as of one instant.
 
@@ -36,16 +39,22 @@ class Evaluation:
     start), None if nothing is due: then only a fact or a watermark can.
     """
 
-    obligations: tuple[Obligation, ...] = ()
-    applications: tuple[ApplicationState, ...] = ()
+    said: tuple[Said, ...] = ()
+    held: tuple[Held, ...] = ()
     next_due: datetime | None = None
 
     def __add__(self, other: Evaluation) -> Evaluation:
-        return Evaluation(
-            self.obligations + other.obligations,
-            self.applications + other.applications,
-            _earliest(self.next_due, other.next_due),
-        )
+        return Evaluation(self.said + other.said, self.held + other.held, _earliest(self.next_due, other.next_due))
+
+    @cached_property
+    def obligations(self) -> tuple[Obligation, ...]:
+        """Every obligation with its receipt."""
+        return tuple(one.obligation() for one in self.said)
+
+    @cached_property
+    def applications(self) -> tuple[ApplicationState, ...]:
+        """Every application with its holders."""
+        return tuple(one.state() for one in self.held)
 
 
 def evaluate(
@@ -70,14 +79,18 @@ def evaluate(
     for fact in routed(known):
         if fact.requisition_id is not None:
             by_requisition.setdefault(fact.requisition_id, []).append(fact)
-    total = Evaluation()
+    found: list[Evaluation] = []
     for _, copies in sorted(by_requisition.items()):
         own, of_applications = apart(merge(copies))
-        digests = [d for them in of_applications.values() for f in them if (d := digest(f, policy)) is not None]
-        total += evaluate_requisition(own, digests, agreement, marks, as_of)
+        digests = [d for them in of_applications.values() for f in them if (d := digest(f, agreement)) is not None]
+        found.append(evaluate_requisition(own, digests, agreement, marks, as_of))
         for _, them in sorted(of_applications.items()):
-            total += evaluate_application(own, them, agreement, marks, as_of)
-    return total
+            found.append(evaluate_application(own, them, agreement, marks, as_of))
+    return Evaluation(
+        tuple(said for one in found for said in one.said),
+        tuple(held for one in found for held in one.held),
+        min((one.next_due for one in found if one.next_due is not None), default=None),
+    )
 
 
 def evaluate_application(
@@ -101,11 +114,11 @@ def evaluate_application(
         application_id=application_id,
         history=History(found),
         roster=roster,
-        traits=Traits(f for f in requisition_facts if f.occurred_at <= as_of),
+        traits=Traits([f for f in requisition_facts if f.occurred_at <= as_of]),
         holdings=holdings(found, agreement.holder_rules, roster),
     )
-    judged, due = _judge(("application", "interviewer"), life, agreement, completeness, as_of)
-    return Evaluation(judged, _application(life), _earliest(ahead, due))
+    said, due = _judge(agreement.of_applications, life, agreement, completeness, as_of)
+    return Evaluation(said, (Held(life),) if life.holdings else (), _earliest(ahead, due))
 
 
 def evaluate_requisition(
@@ -126,25 +139,22 @@ def evaluate_requisition(
         application_id=None,
         history=History(found),
         roster=Roster((f for f in requisition_facts if f.occurred_at <= as_of), agreement.people),
-        traits=Traits(f for f in requisition_facts if f.occurred_at <= as_of),
+        traits=Traits([f for f in requisition_facts if f.occurred_at <= as_of]),
         holdings=(),
     )
-    judged, due = _judge(("requisition",), life, agreement, completeness, as_of)
-    return Evaluation(judged, (), _earliest(ahead, due))
+    said, due = _judge(agreement.of_requisitions, life, agreement, completeness, as_of)
+    return Evaluation(said, (), _earliest(ahead, due))
 
 
-def digest(fact: Fact, policy: Policy) -> Fact | None:
+def digest(fact: Fact, agreement: Agreement) -> Fact | None:
     """What the requisition has to know of an application's fact: a slim copy without people, or None if nothing."""
     if fact.application_id is None:
         return None
-    for commitment in policy.enabled():
-        if commitment.subject != "requisition":
-            continue
-        # never to cancel: what ends one application (or is declined of it) ends no promise on the requisition
-        for condition in (*commitment.start, *commitment.stop, *commitment.requires):
-            if condition.kind == fact.kind and fits(condition.where, fact.attributes):
-                kept = {name: value for name, value in fact.attributes.items() if name in condition.where}
-                return fact.model_copy(update={"people": {}, "attributes": kept, "candidate_id": None})
+    for condition in agreement.digested.get(fact.kind, ()):
+        if condition.match(fact.kind, fact.attributes):
+            asked = {name for where in condition.wheres[fact.kind] or () for name, _ in where}
+            kept = {name: value for name, value in fact.attributes.items() if name in asked}
+            return fact.model_copy(update={"people": {}, "attributes": kept, "candidate_id": None})
     return None
 
 
@@ -188,62 +198,39 @@ def routed(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def _judge(
-    subjects: tuple[str, ...], life: Life, agreement: Agreement, completeness: Completeness, as_of: datetime
-) -> tuple[tuple[Obligation, ...], datetime | None]:
-    found: list[Obligation] = []
+    promises: Iterable[Promise], life: Life, agreement: Agreement, completeness: Completeness, as_of: datetime
+) -> tuple[tuple[Said, ...], datetime | None]:
+    found: list[Said] = []
     due: datetime | None = None
-    for stanzas in agreement.stanzas.values():
-        for commitment in stanzas:
-            if commitment.subject not in subjects:
+    delay = partial(_delay, life, agreement)
+    for promise in promises:
+        commitment = promise.commitment
+        for clock in clocks(promise, life, delay):
+            started_at = clock.started_at
+            if agreement.in_force(commitment.name, started_at) is not promise:
                 continue
-            delay = partial(_delay, commitment, life, agreement)
-            for clock in clocks(commitment, agreement.waits_for[commitment.name], life, delay):
-                if agreement.in_force(commitment.name, clock.started_at) is not commitment:
-                    continue
-                if not applies(commitment, life, agreement, clock.started_at):
-                    continue
-                if clock.started_at > as_of:
-                    due = _earliest(due, clock.started_at)
-                    continue
-                obligation = judge(clock, life, agreement, completeness, as_of)
-                found.append(obligation)
-                if obligation.verdict == Verdict.OPEN and obligation.deadline is not None:
-                    # in time at the very deadline, so overdue from the next microsecond on
-                    due = _earliest(due, obligation.deadline + timedelta(microseconds=1))
+            if commitment.applies and not applies(commitment, life, agreement, started_at):
+                continue
+            if started_at > as_of:
+                due = started_at if due is None or started_at < due else due
+                continue
+            judged = judge(clock, life, agreement, completeness, as_of)
+            found.append(Said(judged, life, agreement))
+            if judged.ruling.verdict == Verdict.OPEN and judged.deadline is not None:
+                # in time at the very deadline, so overdue from the next microsecond on
+                overdue = judged.deadline + MICROSECOND
+                due = overdue if due is None or overdue < due else due
     return tuple(found), due
 
 
-def _delay(commitment: Commitment, life: Life, agreement: Agreement, event: Event, target: Target) -> datetime:
+def _delay(life: Life, agreement: Agreement, promise: Promise, event: Event, target: Target) -> datetime:
     """A delayed start, counted on the debtor's calendar."""
+    commitment = promise.commitment
     debtor = life.roster.owner(commitment.owner or "recruiter", commitment.fallback_owner, event.at)
     team = life.roster.team(event.at)
     calendar, _ = agreement.people.calendar_for(debtor, team, agreement.calendars, event.at, event.at)
     return delayed(event.at, target, calendar)
 
 
-def _application(life: Life) -> tuple[ApplicationState, ...]:
-    if not life.holdings or life.application_id is None:
-        return ()
-    first = life.holdings[0]
-    return (
-        ApplicationState(
-            tenant=life.tenant,
-            application_id=life.application_id,
-            requisition_id=life.requisition_id,
-            team=life.roster.team(first.start),
-            state=life.holdings[-1].state,
-            created_at=first.start,
-            ended_at=ended_at(life.holdings),
-            requisition_opened_at=_first(life, "requisition.opened"),
-            accepted_at=_first(life, "offer.accepted") or _first(life, "application.hired"),
-            holdings=life.holdings,
-        ),
-    )
-
-
-def _first(life: Life, kind: str) -> datetime | None:
-    return next((event.at for event in life.history.events if event.kind == kind), None)
-
-
 def _earliest(one: datetime | None, two: datetime | None) -> datetime | None:
-    return min((at for at in (one, two) if at is not None), default=None)
+    return two if one is None or (two is not None and two < one) else one

@@ -15,23 +15,24 @@ UNASSIGNED = "unassigned"
 class Roster:
     """Role -> person over time. A snapshot holds until the next one that names the role."""
 
+    __slots__ = ("_named", "_people")
+
     def __init__(self, facts: Iterable[Fact], people: People) -> None:
-        named: dict[str, list[tuple[datetime, str, tuple[str, ...]]]] = {}
+        named: dict[str, list[tuple[datetime, str, str]]] = {}
         for fact in facts:
             for role, refs in fact.people.items():
                 if refs:
-                    named.setdefault(role, []).append((fact.occurred_at, fact.fact_id, refs))
+                    named.setdefault(role, []).append((fact.occurred_at, fact.fact_id, refs[0]))
         self._people = people
-        self._named = {role: sorted(snapshots) for role, snapshots in named.items()}
-        self._times = {role: [s[0] for s in snapshots] for role, snapshots in self._named.items()}
+        self._named = {role: _spells(sorted(snapshots), people) for role, snapshots in named.items()}
 
     def who(self, role: str | None, at: datetime) -> str | None:
         """Key of the first person in `role` at `at`; before the first snapshot, whom the first one names; None if nobody."""
-        snapshots = self._named.get(role or "")
-        if not snapshots:
+        spells = self._named.get(role or "")
+        if spells is None:
             return None
-        place = max(0, bisect_right(self._times[role or ""], at) - 1)
-        return self._people.key(snapshots[place][2][0])
+        since, keys = spells
+        return keys[0] if len(keys) == 1 else keys[max(0, bisect_right(since, at) - 1)]
 
     def owner(self, role: str, fallback: str | None, at: datetime) -> str:
         """Who owes: the person in `role`, else in `fallback`, else `unassigned`."""
@@ -43,17 +44,39 @@ class Roster:
         return (self._people.team_of(manager) if manager else None) or UNASSIGNED
 
 
+def _spells(snapshots: list[tuple[datetime, str, str]], people: People) -> tuple[list[datetime], list[str]]:
+    """Since when somebody had a role, and who; snapshots that change nothing left out."""
+    since: list[datetime] = []
+    keys: list[str] = []
+    for at, _, ref in snapshots:
+        key = people.key(ref)
+        if not keys or keys[-1] != key:
+            since.append(at)
+            keys.append(key)
+    return since, keys
+
+
 class Traits:
     """What is known of a requisition over time: the attributes its own facts carry, the latest of each."""
 
+    __slots__ = ("_facts", "_told")
+
     def __init__(self, facts: Iterable[Fact]) -> None:
-        told = sorted((f for f in facts if f.application_id is None and f.attributes), key=lambda f: (f.occurred_at, f.fact_id))
-        self._told = [(f.occurred_at, f.attributes) for f in told if f.kind.startswith("requisition.")]
+        self._facts = facts
+        self._told: list[tuple[datetime, dict[str, object]]] | None = None
+
+    @property
+    def told(self) -> list[tuple[datetime, dict[str, object]]]:
+        """(since when, attributes) in order; put in order when first asked for, most commitments never do."""
+        if self._told is None:
+            mine = (f for f in self._facts if f.application_id is None and f.attributes and f.kind.startswith("requisition."))
+            self._told = [(f.occurred_at, f.attributes) for f in sorted(mine, key=lambda f: (f.occurred_at, f.fact_id))]
+        return self._told
 
     def at(self, at: datetime) -> dict[str, object]:
         """Attribute -> value as of `at`; before the first fact, what the first one says."""
         found: dict[str, object] = {}
-        for index, (when, attributes) in enumerate(self._told):
+        for index, (when, attributes) in enumerate(self.told):
             if index and when > at:
                 break
             found.update(attributes)
@@ -61,4 +84,4 @@ class Traits:
 
     def changes(self, after: datetime, until: datetime) -> list[datetime]:
         """The instants in (after, until] at which something may have changed."""
-        return sorted({when for when, _ in self._told if after < when <= until})
+        return sorted({when for when, _ in self.told if after < when <= until})

@@ -1,52 +1,59 @@
-"""Where a clock stands still, and its life cut into intervals. Pure."""
+"""Where a clock stands still, and its life cut into pieces. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import pairwise
-from typing import Literal
 
-from schemas.outcome import Interval, Side
-from streams.calendars import Calendar
-from streams.cycles import Clock
+from streams.agreement import Promise
 from streams.deadline import Gap
 from streams.life import Life
-from streams.timeline import matches
+
+Piece = tuple[datetime, datetime, str, str]  #: begin, end, state (running, waiting or paused), holder
 
 
-def gaps_of(clock: Clock, life: Life, until: datetime, *, ended: bool) -> list[Gap]:
-    """Where this clock stands still up to `until`, disjoint and in order; an open gap of an ended clock ends with it."""
-    commitment = clock.commitment
+def gaps_of(promise: Promise, life: Life, start: datetime, until: datetime, *, ended: bool) -> list[Gap]:
+    """Where a clock started at `start` stands still up to `until`, disjoint and in order.
+
+    An open gap of a clock that ended ends with it.
+    """
+    commitment = promise.commitment
     found: list[Gap] = []
     if commitment.clock == "holder" and life.application_id is not None:
-        runs_with = set(Side) if commitment.side == "holder" else {commitment.side}
-        found += [(h.start, h.end) for h in life.holdings if h.holder not in runs_with]
-    if commitment.pause:
-        found += _pauses(clock, life)
-    return _union(found, clock.started_at, until, ended=ended)
+        runs_with, holdings = promise.runs_with, life.holdings
+        for index in range(max(0, life.place(start)), len(holdings)):
+            hold = holdings[index]
+            if hold.start > until:
+                break
+            if hold.holder not in runs_with:
+                found.append((hold.start, hold.end))
+    if commitment.pause and life.history.matching(promise.pause):
+        found += _pauses(promise, life)
+        found.sort(key=lambda gap: gap[0])
+    return _union(found, start, until, ended=ended) if found else found
 
 
-def _pauses(clock: Clock, life: Life) -> list[Gap]:
-    commitment = clock.commitment
+def _pauses(promise: Promise, life: Life) -> list[Gap]:
+    pauses = life.history.matching(promise.pause)
+    both = sorted(
+        [*((e.key, e.at, True) for e in pauses), *((e.key, e.at, False) for e in life.history.matching(promise.resume))]
+    )
     found: list[Gap] = []
     paused_at: datetime | None = None
-    both = [*life.history.matching(commitment.pause), *life.history.matching(commitment.resume)]
-    for event in sorted(both, key=lambda e: e.key):
-        pauses = any(matches(condition, event) for condition in commitment.pause)
-        if pauses and paused_at is None:
-            paused_at = event.at
-        elif not pauses and paused_at is not None:
-            found.append((paused_at, event.at))
+    for _, at, stops in both:
+        if stops and paused_at is None:
+            paused_at = at
+        elif not stops and paused_at is not None:
+            found.append((paused_at, at))
             paused_at = None
     if paused_at is not None:
         found.append((paused_at, None))
     return found
 
 
-def _union(gaps: list[Gap], start: datetime, until: datetime, *, ended: bool) -> list[Gap]:
+def _union(gaps: Sequence[Gap], start: datetime, until: datetime, *, ended: bool) -> list[Gap]:
     merged: list[Gap] = []
-    for begin, end in sorted(gaps, key=lambda gap: gap[0]):
+    for begin, end in gaps:
         if begin >= until and (ended or begin > until):
             continue
         if ended:
@@ -63,24 +70,31 @@ def _union(gaps: list[Gap], start: datetime, until: datetime, *, ended: bool) ->
     return merged
 
 
-def intervals_of(
-    clock: Clock, life: Life, gaps: Sequence[Gap], until: datetime, *, ended: bool, side: Side, calendar: Calendar
-) -> tuple[Interval, ...]:
+def pieces(life: Life, start: datetime, until: datetime, gaps: Sequence[Gap], side: str) -> list[Piece]:
     """[start, `until`) cut at gaps and at changes of the holder; the pieces add up to the clock's elapsed time.
 
     `side` stands for the holder where the subject has none (a requisition).
     """
-    cuts = {clock.started_at, until}
-    cuts.update(at for gap in gaps for at in gap if at is not None)
-    cuts.update(h.start for h in life.holdings)
-    edges = sorted(at for at in cuts if clock.started_at <= at <= until)
-    found: list[Interval] = []
-    for begin, end in pairwise(edges):
-        holder = next((h.holder for h in reversed(life.holdings) if h.start <= begin), str(side))
-        still = any(g[0] <= begin and (g[1] is None or begin < g[1]) for g in gaps)
-        state: Literal["running", "waiting", "paused"]
+    holdings = life.holdings
+    place = life.place(start)
+    cuts = {at for gap in gaps for at in gap if at is not None and start < at < until}
+    for index in range(place + 1, len(holdings)):
+        if holdings[index].start >= until:
+            break
+        cuts.add(holdings[index].start)
+    edges = [*sorted(cuts), until]
+    found: list[Piece] = []
+    gap, begin = 0, start
+    for end in edges:
+        if end <= begin:
+            continue
+        while place + 1 < len(holdings) and holdings[place + 1].start <= begin:
+            place += 1
+        holder = holdings[place].holder if place >= 0 else side
+        while gap < len(gaps) and (ends := gaps[gap][1]) is not None and ends <= begin:
+            gap += 1
+        still = gap < len(gaps) and gaps[gap][0] <= begin
         state = "running" if not still else ("paused" if holder in ("paused", side) else "waiting")
-        last = end == until and not ended
-        business = calendar.working_us(begin, end)
-        found.append(Interval(start=begin, end=None if last else end, state=state, holder=holder, business_us=business))
-    return tuple(found)
+        found.append((begin, end, state, holder))
+        begin = end
+    return found

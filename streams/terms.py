@@ -12,14 +12,16 @@ from datetime import datetime
 
 from schemas.outcome import Side
 from schemas.policy import Commitment, Target
-from streams.agreement import Agreement
+from streams.agreement import Agreement, Promise
 from streams.calendars import Calendar
+from streams.conditions import fits
 from streams.cycles import Clock
 from streams.deadline import Due, Gap, due, used_share
 from streams.life import Life
-from streams.timeline import fits
+from streams.standstill import gaps_of
 
 ROLES = {Side.TALENT_ACQUISITION: "recruiter", Side.HIRING_MANAGER: "hiring_manager"}
+SIDES = frozenset(map(str, Side))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +31,33 @@ class Terms:
     calendar: Calendar
     calendar_source: str
     when: Due
-    target: str  #: as the policy writes it
+    target: Target
     started_at: datetime  #: later than the clock's start where a change started it anew
 
 
-def side_at(clock: Clock, life: Life, at: datetime) -> Side:
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Where a clock stands still, and its terms."""
+
+    gaps: Sequence[Gap]
+    terms: Terms
+
+
+def side_at(commitment: Commitment, life: Life, at: datetime) -> Side:
     """The side that owes at `at`; with `side: holder` the one that holds the ball then, or held it last."""
-    if clock.commitment.side != "holder":
-        return Side(clock.commitment.side)
-    sides = [Side(h.holder) for h in life.holdings if h.start <= at and h.holder in set(Side)]
-    return sides[-1] if sides else Side.TALENT_ACQUISITION
+    if commitment.side != "holder":
+        return commitment.side
+    for place in range(life.place(at), -1, -1):
+        if life.holdings[place].holder in SIDES:
+            return Side(life.holdings[place].holder)
+    return Side.TALENT_ACQUISITION
 
 
-def owner_at(clock: Clock, life: Life, at: datetime) -> str:
-    """The key of the person who owes at `at`."""
-    commitment = clock.commitment
-    if clock.person is not None:
-        return clock.person
-    role = commitment.owner or ROLES[side_at(clock, life, at)]
+def owner_at(commitment: Commitment, person: str | None, life: Life, at: datetime) -> str:
+    """The key of who owes at `at`: `person`, the interviewer of a clock of theirs, else whoever has the role then."""
+    if person is not None:
+        return person
+    role = commitment.owner or ROLES[side_at(commitment, life, at)]
     return life.roster.owner(role, commitment.fallback_owner, at)
 
 
@@ -55,29 +66,47 @@ def applies(commitment: Commitment, life: Life, agreement: Agreement, at: dateti
     return not commitment.applies or fits(commitment.applies, _traits(life, agreement, at))
 
 
-def terms(clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime) -> Terms:
-    """The terms of `clock`, with what is known up to `until` (its end, or as_of)."""
-    at = clock.started_at
-    debtor, team = owner_at(clock, life, at), life.roster.team(at)
-    calendar, source = agreement.people.calendar_for(debtor, team, agreement.calendars, at, at)
+def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until: datetime, *, ended: bool) -> Owed:
+    """Gaps and terms of a clock as `promise` sets them: its own, or its sibling's where it has no clock of its own.
+
+    `until`: the clock's end, or as_of. The clocks of siblings for one person share what is found.
+    """
+    key = promise, clock.start.event_id, clock.started_at, clock.person, until, ended
+    found = life.owed.get(key)
+    if found is None:
+        gaps = gaps_of(promise, life, clock.started_at, until, ended=ended)
+        found = life.owed[key] = Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
+    return found
+
+
+def _terms(commitment: Commitment, clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime) -> Terms:
+    at, people = clock.started_at, agreement.people
+    debtor, team = owner_at(commitment, clock.person, life, at), life.roster.team(at)
+    calendar, source = people.calendar_for(debtor, team, agreement.calendars, at, at)
     while True:
-        found = _on(calendar, source, clock, life, agreement, gaps, until)
+        found = _on(calendar, source, commitment, clock, life, agreement, gaps, until)
         known_at = max(at, found.when.deadline or found.when.base)
-        moved, source = agreement.people.calendar_for(debtor, team, agreement.calendars, at, known_at)
-        if moved.version == calendar.version:
+        moved, source = people.calendar_for(debtor, team, agreement.calendars, at, known_at)
+        if moved is calendar or moved.version == calendar.version:
             return found
         calendar = moved  # only ever by more leave, so this ends
 
 
 def _on(
-    calendar: Calendar, source: str, clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime
+    calendar: Calendar,
+    source: str,
+    commitment: Commitment,
+    clock: Clock,
+    life: Life,
+    agreement: Agreement,
+    gaps: Sequence[Gap],
+    until: datetime,
 ) -> Terms:
-    commitment = clock.commitment
     start = clock.started_at
     target = _target(commitment, life, agreement, start)
     when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
     if not commitment.targets or commitment.on_change == "pinned":
-        return Terms(calendar, source, when, str(target), start)
+        return Terms(calendar, source, when, target, start)
     for change in life.traits.changes(start, until):
         new = _target(commitment, life, agreement, change)
         if when.deadline is not None and change >= when.deadline:
@@ -89,7 +118,7 @@ def _on(
         when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
         if commitment.on_change == "forward":
             when = when.left_after(start, change, used, commitment.warn_at, gaps)
-    return Terms(calendar, source, when, str(target), start)
+    return Terms(calendar, source, when, target, start)
 
 
 def _target(commitment: Commitment, life: Life, agreement: Agreement, at: datetime) -> Target:

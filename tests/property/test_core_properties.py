@@ -124,7 +124,7 @@ def test_order_and_copies_of_facts_and_watermarks_do_not_matter(
 def test_application_and_requisition_halves_make_the_whole(history: list[Fact], watermarks: list[Watermark]) -> None:
     own, of_applications = apart(merge(history))
     complete = from_watermarks(watermarks)
-    digests = [d for them in of_applications.values() for f in them if (d := digest(f, AGREEMENT.policy)) is not None]
+    digests = [d for them in of_applications.values() for f in them if (d := digest(f, AGREEMENT)) is not None]
     halves = evaluate_requisition(own, digests, AGREEMENT, complete, AS_OF)
     for _, them in sorted(of_applications.items()):
         halves += evaluate_application(own, them, AGREEMENT, complete, AS_OF)

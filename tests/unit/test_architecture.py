@@ -11,10 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CORE = {
-    "adherence", "agreement", "calendars", "completeness", "cycles", "deadline", "directory", "errors", "exceptions", "holders",
-    "obligations", "roster", "life", "standstill", "terms", "timeline", "verdict", "wall_clock",
+    "adherence", "agreement", "calendars", "completeness", "conditions", "cycles", "deadline", "directory", "errors", "event",
+    "exceptions", "history", "holders", "interviews", "life", "obligations", "receipt", "roster", "standstill", "terms",
+    "timeline", "verdict", "wall_clock",
 }  # fmt: skip
-ALLOWED = {"pydantic", "holidays", "schemas", "streams"}
+ALLOWED = {"pydantic", "orjson", "holidays", "schemas", "streams"}
 #: Modules of the standard library that would let the outside world in.
 OUTSIDE = {"os", "socket", "subprocess", "time", "asyncio", "threading", "urllib", "http", "logging", "pathlib", "io", "sqlite3"}
 READS_THE_TIME = {"now", "utcnow", "today"}
