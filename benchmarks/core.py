@@ -75,7 +75,7 @@ def requisitions(agreement: Agreement, seconds: float) -> None:
     digests = []
     for number in range(50):
         them = merge(application("r1", f"a{number}", 15, FIRST + (60 + number) * HOUR))
-        digests += [slim for fact in them if (slim := digest(fact, agreement.policy)) is not None]
+        digests += [slim for fact in them if (slim := digest(fact, agreement)) is not None]
     as_of = FIRST + timedelta(days=60)
     found = evaluate_requisition(own, digests, agreement, {}, as_of)
     line(

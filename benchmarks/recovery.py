@@ -1,7 +1,7 @@
 """How long a track worker takes until it is ready again, with very many open obligations: local state there, wiped, taken over.
 
 Rows are the tracker's own, of an application whose panel of interviewers owes feedback, copied under other ids straight into
-the changelog; everything else is real: broker, worker processes, /healthz. Usage: python benchmarks/recovery.py [--obligations N]
+the changelog; everything else is real: broker, worker processes, /readyz. Usage: python benchmarks/recovery.py [--obligations N]
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Bench:
 
 
 def well(settings: Settings) -> bool:
-    return health.answers(f"http://{settings.host}:{settings.track_metrics_port}/healthz")
+    return health.answers(f"http://{settings.host}:{settings.track_metrics_port}/readyz")
 
 
 def wait(condition: Callable[[], bool], process: Process) -> None:

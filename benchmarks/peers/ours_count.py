@@ -16,7 +16,8 @@ from streams.step import Message, Read, Step
 
 
 def main() -> None:
-    brokers, prefix, events, folder = arguments()
+    brokers, prefixes, events, folder = arguments()
+    shared, prefix = prefixes.split(",")  # of the source, and of all that is this run's own
     settings = Settings(brokers=brokers, topic_prefix=prefix, app_id=f"{prefix}ours", state_dir=folder)
     meter, outcomes = Meter(events), f"{prefix}out.ours"
 
@@ -42,7 +43,7 @@ def main() -> None:
         result.applied = applied
         return result
 
-    microbatch.run_worker(microbatch.build(settings, "count", f"{prefix}events", step, outputs=[outcomes]))
+    microbatch.run_worker(microbatch.build(settings, "count", f"{shared}events", step, outputs=[outcomes]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from peers.report import Meter, arguments
 
 
 def main() -> None:
-    brokers, prefix, events, folder = arguments()
+    brokers, prefixes, events, folder = arguments()
+    shared, prefix = prefixes.split(",")  # of the source, and of all that is this run's own
     app = Application(
         broker_address=brokers,
         consumer_group=f"{prefix}quix",
@@ -19,7 +20,7 @@ def main() -> None:
         auto_create_topics=True,
         loglevel="WARNING",
     )
-    source = app.topic(f"{prefix}events", value_deserializer="bytes", key_deserializer="bytes")
+    source = app.topic(f"{shared}events", value_deserializer="bytes", key_deserializer="bytes")
     sink = app.topic(f"{prefix}out.quix", value_serializer="bytes", key_serializer="bytes")
     meter = Meter(events)
 

@@ -1,0 +1,67 @@
+"""The tracker on a real Kafka, end to end, beside the same core on other engines. Broker, worker and this share the machine.
+
+    python benchmarks/pipeline.py [--only catchup peers small latency open] [--applications 1000] [--obligations 20000]
+
+catchup   one worker process, real core, all enabled commitments, a backlog of `ats.facts` into `sla.outcomes`: events a second
+          at 1 and at 10 events per key per batch, from its first batch to its last one done
+peers     the same core and backlog on Quix Streams 3, a plain confluent-kafka loop and plain Faust, with ratios
+small     the small fixed job 'SLA count' on our engine and on Quix, with the ratio
+latency   events at a steady rate: from their production to the row in the ledger
+open      many open obligations: /metrics, the worker's memory, and how late a verdict follows its deadline
+
+The defaults are small and end in a few minutes; full size: --applications 5000 --events 1000000 --obligations 1000000 --rounds 3.
+The peers' packages are put into .bench by `make bench` (benchmarks/peers/requirements.txt); without them they are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from material import catch_up, rivals
+from material.machine import machine
+from material.stage import Stage
+from streams.kafka_node import KafkaNode
+
+PARTS = ("catchup", "peers", "small", "latency", "open")
+
+
+def catch_up_and_peers(stage: Stage, options: argparse.Namespace) -> None:
+    for per_key in (1, 10):
+        fed = catch_up.prepare(stage, per_key, options.partitions, options.applications, options.facts)
+        others: dict[str, float] = {}
+        if "peers" in options.only and rivals.installed():
+            print(f"the same core on other engines, {per_key} events per key per batch", flush=True)
+            # Before our worker, for it puts ticks into the topic, which the others know nothing of.
+            others = rivals.core(fed.settings, min(options.peer_events, fed.records), options.peer_events // 4)
+        ours = catch_up.measure(fed)
+        for name, rate in others.items():
+            print(f"  ours / {name} = {ours / rate:.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--partitions", type=int, default=2, help="of 8 that hold the backlog")
+    parser.add_argument("--applications", type=int, default=1000, help="in each of these partitions")
+    parser.add_argument("--facts", type=int, default=20, help="of an application")
+    parser.add_argument("--peer-events", type=int, default=8_000, help="of the backlog that each peer gets")
+    parser.add_argument("--events", type=int, default=200_000, help="of the small job")
+    parser.add_argument("--rounds", type=int, default=1, help="of the small job")
+    options = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory(prefix="mutual-sla-bench-") as folder, KafkaNode(Path(folder) / "kafka", heap="1g") as node:
+        stage = Stage(Path(folder), node.bootstrap)
+        if {"peers", "small"} & set(options.only) and not rivals.installed():
+            print("peers are not installed (`make bench` does that): left out")
+        if "catchup" in options.only or "peers" in options.only:
+            catch_up_and_peers(stage, options)
+        if "small" in options.only and rivals.installed():
+            print("the small fixed job", flush=True)
+            rivals.small_job(stage, options.events, options.rounds)
+    print(machine().replace("before", "after"))
+
+
+if __name__ == "__main__":
+    main()
