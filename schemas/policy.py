@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -41,10 +42,15 @@ class Target(Agreed):
             raise ValueError("a target has exactly one of business_hours, business_days, calendar_days, elapsed_hours, until")
         return self
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """As the policy writes it, such as `business_days: 2`."""
         unit = next(iter(self.model_fields_set))
         value = getattr(self, unit)
         return f"{unit}: {value}" if isinstance(value, str) else f"{unit}: {value:g}"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 Wanted = dict[str, Scalar | tuple[Scalar, ...]]  #: attribute -> the value, or any of the values, it must have
@@ -133,6 +139,10 @@ class Policy(Agreed):
 
     def enabled(self) -> tuple[Commitment, ...]:
         return tuple(c for c in self.commitments if c.enabled)
+
+    def minimum_for(self, commitment: Commitment) -> int:
+        """Under so many obligations of the commitment nothing is said of its adherence."""
+        return commitment.minimum_n or self.minimum_n
 
 
 Condition.model_rebuild()

@@ -20,6 +20,7 @@ class Promise:
     commitment: Commitment
     start: Conditions
     in_order: tuple[Conditions, ...]  #: each alternative of `start` by itself, in order of preference
+    delays: bool  #: one of them starts the clock some time after the fact
     stop: Conditions
     cancel: Conditions
     pause: Conditions
@@ -71,8 +72,10 @@ class Agreement:
 
     def in_force(self, name: str, at: datetime) -> Promise | None:
         """The stanza of a commitment that judges an obligation started at `at`; None if none was in force."""
-        stanzas = self.promises.get(name, ())
-        return next((p for p in stanzas if p.commitment.effective_from <= at), None)
+        for promise in self.promises.get(name, ()):
+            if promise.commitment.effective_from <= at:
+                return promise
+        return None
 
 
 def _promises(policy: Policy) -> dict[str, tuple[Promise, ...]]:
@@ -101,6 +104,7 @@ def _promise(commitment: Commitment, waits_for: tuple[Conditions, ...], known: d
         commitment=commitment,
         start=_conditions(commitment.start, known),
         in_order=tuple(_conditions((condition,), known) for condition in commitment.start),
+        delays=any(condition.delay is not None for condition in commitment.start),
         stop=_conditions(commitment.stop, known),
         cancel=_conditions(commitment.cancel, known),
         pause=_conditions(commitment.pause, known),

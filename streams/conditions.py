@@ -29,7 +29,12 @@ class Conditions:
     def match(self, kind: str, attributes: Mapping[str, Any]) -> bool:
         """Whether a fact (or derived moment) of this kind and with these attributes is one of those meant."""
         alternatives = self.wheres.get(kind, ())
-        return alternatives is None or any(_fits(where, attributes) for where in alternatives)
+        if alternatives is None:
+            return True
+        for where in alternatives:  # noqa: SIM110, a generator takes twice as long, and this is asked most of all
+            if _fits(where, attributes):
+                return True
+        return False
 
 
 def fits(wanted: Wanted, attributes: Mapping[str, Any]) -> bool:
@@ -42,4 +47,7 @@ def _where(wanted: Wanted) -> Where:
 
 
 def _fits(where: Where, attributes: Mapping[str, Any]) -> bool:
-    return all(attributes.get(name) in allowed for name, allowed in where)
+    for name, allowed in where:  # noqa: SIM110, as in `match`
+        if attributes.get(name) not in allowed:
+            return False
+    return True

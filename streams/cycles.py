@@ -101,12 +101,11 @@ def _starts(promise: Promise, history: History) -> Sequence[Event]:
 
 
 def _started(promise: Promise, start: Event, delay: Delay) -> datetime:
-    for condition, alone in zip(promise.commitment.start, promise.in_order, strict=True):
-        if condition.delay is not None and alone.match(start.kind, start.attributes):
-            return delay(promise, start, condition.delay)
-        if alone.match(start.kind, start.attributes):
-            break
-    return start.at
+    if not promise.delays:
+        return start.at
+    alternatives = zip(promise.commitment.start, promise.in_order, strict=True)
+    first = next(condition for condition, alone in alternatives if alone.match(start.kind, start.attributes))
+    return delay(promise, start, first.delay) if first.delay is not None else start.at
 
 
 def cancels_of(promise: Promise, history: History) -> Sequence[Event]:

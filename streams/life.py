@@ -31,11 +31,20 @@ class Life:
     holdings: Sequence[Hold]
     account: str = field(init=False)  #: the source account that tells of this requisition
     owed: dict[object, Owed] = field(default_factory=dict)  #: terms that siblings share, see `terms.owed`
+    _parties: dict[datetime, tuple[str, str, str]] = field(default_factory=dict)
     _since: list[datetime] = field(init=False)
 
     def __post_init__(self) -> None:
         self.account = self.requisition_id.partition("/")[0]
         self._since = [hold.start for hold in self.holdings]
+
+    def parties(self, at: datetime) -> tuple[str, str, str]:
+        """Team, recruiter and hiring manager at `at`; who is not known is `unassigned`."""
+        found = self._parties.get(at)
+        if found is None:
+            recruiter, manager = self.roster.owner("recruiter", None, at), self.roster.owner("hiring_manager", None, at)
+            found = self._parties[at] = self.roster.team(at), recruiter, manager
+        return found
 
     def place(self, at: datetime) -> int:
         """The index of who holds the ball at `at`; -1 before anybody did."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,15 +46,13 @@ class Said:
         """Equal for what says the same, running totals apart; the same on every machine."""
         judged, life = self.judged, self._life
         clock, ruling, terms = judged.clock, judged.ruling, judged.owed.terms
-        roster, at, when = life.roster, clock.started_at, terms.when
+        at, when = clock.started_at, terms.when
         parts: list[object] = [
             self._agreement.stamp,
             clock.promise.commitment.version,
             judged.side,
             judged.owner,
-            roster.team(at),
-            roster.owner("recruiter", None, at),
-            roster.owner("hiring_manager", None, at),
+            *life.parties(at),
             ruling.verdict,
             ruling.reason,
             ruling.uncertain,
@@ -64,7 +63,7 @@ class Said:
             terms.calendar.name,
             terms.calendar_source,
             terms.calendar.version,
-            str(terms.target),
+            terms.target.text,
             [(role, event.event_id, event.at) for role, event in _evidence(judged)],
         ]
         if ruling.ended is not None:  # what an end pins down: before it all of this moves with the clock
@@ -81,6 +80,7 @@ class Said:
             (piece, terms.calendar.working_us(piece[0], piece[1]))
             for piece in pieces(life, at, judged.until, judged.owed.gaps, judged.side)
         ]
+        team, recruiter, manager = life.parties(at)
         business_us = sum(us for piece, us in cut if piece[2] == "running")
         found = {
             "type": "obligation",
@@ -90,9 +90,9 @@ class Said:
             "commitment_version": commitment.version,
             "side": judged.side,
             "owner": judged.owner,
-            "team": life.roster.team(at),
-            "recruiter": life.roster.owner("recruiter", None, at),
-            "hiring_manager": life.roster.owner("hiring_manager", None, at),
+            "team": team,
+            "recruiter": recruiter,
+            "hiring_manager": manager,
             "requisition_id": life.requisition_id,
             "application_id": life.application_id,
             "interview_id": clock.interview_id,
@@ -115,7 +115,7 @@ class Said:
                 "policy_version": self._agreement.policy_version,
                 "people_version": self._agreement.people.version,
                 "zone": terms.calendar.zone,
-                "target": str(terms.target),
+                "target": terms.target.text,
                 "arithmetic": _arithmetic(judged, business_us),
             },
         }
@@ -230,7 +230,7 @@ def _arithmetic(judged: Judged, running_us: int) -> list[str]:
     lines = [f"started {_local(started_at, zone)} with {clock.start.kind}{once}"]
     if terms.started_at != started_at:
         lines.append(f"started anew {_local(terms.started_at, zone)}, when the requisition changed")
-    lines.append(f"{terms.target} on {terms.calendar.name} ends {_local(when.base, zone)}")
+    lines.append(f"{terms.target.text} on {terms.calendar.name} ends {_local(when.base, zone)}")
     if when.extended_us:
         lines.append(f"moved by {when.extended_us / HOUR_US:.4f} hours in which the clock stood still")
     lines.append(f"deadline {_local(when.deadline, zone)}" if when.deadline else "no deadline while the clock stands still")
@@ -241,5 +241,6 @@ def _arithmetic(judged: Judged, running_us: int) -> list[str]:
     return lines
 
 
+@lru_cache(maxsize=4096)  # the obligations of one application tell of the same instants
 def _local(at: datetime, zone: ZoneInfo) -> str:
     return at.astimezone(zone).isoformat(sep=" ", timespec="seconds")

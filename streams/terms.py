@@ -21,7 +21,7 @@ from streams.life import Life
 from streams.standstill import gaps_of
 
 ROLES = {Side.TALENT_ACQUISITION: "recruiter", Side.HIRING_MANAGER: "hiring_manager"}
-SIDES = frozenset(map(str, Side))
+SIDES = {str(side): side for side in Side}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ def side_at(commitment: Commitment, life: Life, at: datetime) -> Side:
     if commitment.side != "holder":
         return commitment.side
     for place in range(life.place(at), -1, -1):
-        if life.holdings[place].holder in SIDES:
-            return Side(life.holdings[place].holder)
+        side = SIDES.get(life.holdings[place].holder)
+        if side is not None:
+            return side
     return Side.TALENT_ACQUISITION
 
 
@@ -71,6 +72,9 @@ def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until
 
     `until`: the clock's end, or as_of. The clocks of siblings for one person share what is found.
     """
+    if promise is clock.promise and clock.person is None:  # nobody to share it with
+        gaps = gaps_of(promise, life, clock.started_at, until, ended=ended)
+        return Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
     key = promise, clock.start.event_id, clock.started_at, clock.person, until, ended
     found = life.owed.get(key)
     if found is None:

@@ -80,7 +80,7 @@ def _id(clock: Clock, life: Life) -> str:
     if clock.person:
         parts.append(clock.person)
     parts.append(str(clock.cycle))
-    return ":".join(filter(None, parts))
+    return ":".join(parts)
 
 
 def _rule(clock: Clock, life: Life, deadline: datetime | None, completeness: Completeness, as_of: datetime) -> Ruling:
