@@ -35,6 +35,7 @@ from streams.ledger_database import writing
 from streams.ledger_tables import consumer_position
 from streams.liveness import serve
 from streams.settings import Settings
+from streams.watchdog import Watchdog
 
 MAX_RECORDS = 5_000  #: of one transaction: long enough to be quick, short enough not to keep readers of SQLite's log waiting
 POLL_MS = 200
@@ -62,7 +63,8 @@ def run(settings: Settings, clock: Clock) -> None:
         signal.signal(number, lambda *_: stop.set())
     engine = ledger.open_ledger(settings.ledger)
     writer = Writer(settings, clock, engine)
-    with serve(settings.host, settings.ledger_metrics_port, writer.healthy):
+    with serve(settings.host, settings.ledger_metrics_port, writer.ready, writer.watchdog.stuck):
+        writer.watchdog.start()
         try:
             writer.run(stop)
         finally:
@@ -71,7 +73,7 @@ def run(settings: Settings, clock: Clock) -> None:
 
 
 class Writer:
-    """The loop of `run`, for one engine; `healthy` tells whether it is up to its work."""
+    """The loop of `run`, for one engine; `ready` tells whether it is up to its work, `watchdog` whether it gets on."""
 
     def __init__(self, settings: Settings, clock: Clock, engine: Engine) -> None:
         self.settings = settings
@@ -80,13 +82,15 @@ class Writer:
         self.positions: dict[tuple[str, int], int] = {}
         self.rejected_topic = settings.topic("ats.rejected")
         self.outcomes_topic = settings.topic("sla.outcomes")
+        self.watchdog = Watchdog("ledger", settings.stall_seconds)
+        self._loop, self._records = self.watchdog.watch("loop"), self.watchdog.watch("ledger")
         self._failing = False
         self._lag_due = 0.0
         for result in RESULTS:
             OUTCOMES.labels(result)
 
-    def healthy(self) -> bool:
-        """False while the database refuses our writes. Waiting for the other writer to leave is healthy."""
+    def ready(self) -> bool:
+        """False while the database refuses our writes. Waiting for the other writer to leave is fine."""
         return not self._failing
 
     def run(self, stop: threading.Event) -> None:
@@ -100,7 +104,9 @@ class Writer:
             self._start(consumer, ids)
             log.info("ledger_writer_started", partitions=len(self.positions))
             while not stop.is_set():
+                self._loop.moved()
                 self._turn(consumer, stop)
+            self._loop.idle()
             self._report(consumer)
 
     def _turn(self, consumer: Any, stop: threading.Event) -> None:
@@ -157,10 +163,13 @@ class Writer:
                 if not _away(error):
                     raise
                 self._failing = True
+                self._loop.moved()
+                self._records.idle()  # it is the database that does not get on; to start again would not help
                 log.warning("ledger_database_away", error=str(error.orig).strip(), retry_in_seconds=seconds)
                 if stop.wait(seconds):
                     raise Unreachable("the ledger database does not answer; nothing was lost, start again") from error
         self._failing = False
+        self._records.moved()
         self.positions.update({at: end for at, (_, end) in batch.moves.items()})
         LAST_COMMIT.set(self.clock.now().timestamp())
         return tally
@@ -218,8 +227,13 @@ class Writer:
         """Lag as metrics, and the group's offsets for `status`. A broker that is away is only noted: nothing depends on it."""
         at = {TopicPartition(*key): position for key, position in self.positions.items()}
         try:
-            for one, end in consumer.end_offsets(list(at)).items():
-                LAG.labels(one.topic.removeprefix(self.settings.topic_prefix), str(one.partition)).set(max(end - at[one], 0))
+            behind = {one: max(end - at[one], 0) for one, end in consumer.end_offsets(list(at)).items()}
+            for one, records in behind.items():
+                LAG.labels(one.topic.removeprefix(self.settings.topic_prefix), str(one.partition)).set(records)
+            if any(behind.values()):
+                self._records.waits()
+            else:
+                self._records.idle()
             consumer.commit({one: OffsetAndMetadata(position, "", -1) for one, position in at.items()}, timeout_ms=2_000)
         except KafkaError as error:
             log.warning("lag_unknown", error=type(error).__name__)

@@ -1,6 +1,7 @@
-"""/metrics and /healthz of a role that has no HTTP of its own, answered by a thread.
+"""/metrics, /healthz and /readyz of a role that has no HTTP of its own, answered by a thread.
 
-/healthz is 200 `ok` while the role says it is up to its work, else 503.
+/readyz is 200 while the role is up to its work, else 503: it recovers, or what it needs is away. /healthz is 200 while it gets
+on, be it with a recovery, and 503 with the reason when it hangs: then it has to be started again.
 """
 
 from __future__ import annotations
@@ -27,20 +28,23 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve(host: str, port: int, healthy: Callable[[], bool]) -> Iterator[None]:
-    """Answer on `host:port` while the block runs. Raises InvalidConfiguration if the port is taken."""
+def serve(host: str, port: int, ready: Callable[[], bool], stuck: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Answer on `host:port` while the block runs. `stuck`: why the role does not get on; empty while it does.
+
+    Raises InvalidConfiguration if the port is taken.
+    """
     scrape: Callable[[dict[str, Any], Any], Iterable[bytes]] = make_wsgi_app()
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/metrics":
+        path, plain = environ["PATH_INFO"], [("Content-Type", "text/plain")]
+        if path == "/metrics":
             return scrape(environ, start_response)
-        plain = [("Content-Type", "text/plain")]
-        if environ["PATH_INFO"] != "/healthz":
+        if path not in ("/healthz", "/readyz"):
             start_response("404 Not Found", plain)
-            return [b"there are /metrics and /healthz\n"]
-        good = healthy()
-        start_response("200 OK" if good else "503 Service Unavailable", plain)
-        return [b"ok\n" if good else b"not well\n"]
+            return [b"there are /metrics, /healthz and /readyz\n"]
+        fault = stuck() or ("" if path == "/healthz" or ready() else "not ready")
+        start_response("503 Service Unavailable" if fault else "200 OK", plain)
+        return [f"{fault or 'ok'}\n".encode()]
 
     try:
         server = make_server(host, port, application, _Server, _Quiet)

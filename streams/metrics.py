@@ -262,6 +262,12 @@ GATEWAY_BODY_BYTES = Metric(
 GATEWAY_APPEND_SECONDS = Metric(
     "histogram", "mutual_sla_gateway_append_seconds", "From handing a request's bodies to the producer to their acknowledgement."
 )
+GATEWAY_CLOSED = Metric(
+    "counter",
+    "mutual_sla_gateway_connections_closed_total",
+    "Connections closed for being slow with a head or with taking an answer (`slow`), or to make room (`too_many`).",
+    ("reason",),
+)
 
 # -- poller -----------------------------------------------------------------------------------------------------------
 
@@ -300,6 +306,12 @@ WORKER_POSITION = Metric(
     "gauge", "mutual_sla_worker_position_timestamp_seconds", "Time of the newest record folded in.", ("app", "partition")
 )
 WORKER_REJECTED = Metric("counter", "mutual_sla_worker_rejected_total", "Records sent to ats.rejected.", ("app", "reason"))
+STALLED_SECONDS = Metric(
+    "gauge",
+    "mutual_sla_stalled_seconds",
+    "How long something has not got on that has work: loop, recovery, records, tick, ledger; 0 while there is nothing to do.",
+    ("app", "what"),
+)
 RECOVERED_RECORDS = Metric(
     "counter", "mutual_sla_worker_recovered_records_total", "Changelog records written to local state at a recovery.", ("app",)
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -30,10 +31,12 @@ from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
 from streams.recovery import TableManager
 from streams.settings import Settings
 from streams.step import Message, Read, Recovered, Step, StepFunction
+from streams.watchdog import Watchdog
+from streams.worker_progress import WorkerProgress
 
 MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
 MAX_IN_FLIGHT = 16  #: batches that are begun, or wait in their lanes
-STALL_SECONDS = 120.0  #: an unfinished batch older than this means that Faust dropped it, or the broker hangs
+STOP_SECONDS = 15.0  #: from SIGTERM to the end at the latest; without a broker Faust would wait for a minute and more
 
 __all__ = ["App", "Message", "Read", "Step", "StepFunction", "build", "pause", "run_worker"]
 
@@ -103,6 +106,9 @@ class App(faust.App):  # type: ignore[misc]
     lease: Lease
     delivery: Delivery
     rows_table: Table
+    watchdog: Watchdog
+    progress: WorkerProgress
+    finished: int = 0  #: batches, since the start
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)
@@ -154,6 +160,8 @@ def build(
     app = App(name, **_faust_settings(settings, name, str(datadir)))
     app.role, app.batch_topic, app.max_records = role, source, max_records
     app.lease = Lease(settings.lease_seconds)
+    app.watchdog = Watchdog(role, settings.stall_seconds)
+    app.progress = WorkerProgress(app, app.watchdog)
     partitions = {**{t: cluster.partitions[t] for t in topics}, f"{name}-state-changelog": cluster.partitions[source]}
     # Longer than a session we cannot know that the partitions are still ours.
     app.delivery = Delivery(app.raw_producer, partitions, settings.session_timeout, app.lease.check)
@@ -161,7 +169,6 @@ def build(
     app.rows_table = app.Table("state", partitions=partitions[source], key_type=bytes, value_type=bytes, options=options)
     _subscribe(app, step)
     _recover(app, recovered)
-    _watch(app)
     return app
 
 
@@ -246,6 +253,7 @@ async def _process(app: App, step: StepFunction, message: Any) -> None:
     if result.applied is not None:
         result.applied()
     message.completed = True
+    app.finished += 1
     _measure(app, message, result, time.perf_counter() - begun)
 
 
@@ -275,6 +283,7 @@ def _recover(app: App, recovered: Recovered | None) -> None:
             for tp in sorted(app.assignor.assigned_actives()):
                 if tp.topic == name and recovered is not None:
                     await recovered(tp.partition, app.rows_table.rows(tp.partition))
+                    app.progress.recovery.moved()
             log.info("recovered", role=app.role)
         except Exception:
             die(FAILED, "recovery_failed", role=app.role)
@@ -282,12 +291,14 @@ def _recover(app: App, recovered: Recovered | None) -> None:
     app.rows_table.on_recover(on_recover)
 
 
-def _watch(app: App) -> None:
-    @app.timer(1.0)  # type: ignore[untyped-decorator]
-    async def watchdog() -> None:
-        age = app.consumer.oldest_unfinished()
-        if age > STALL_SECONDS and app.ready:
-            die(STALLED, "a_batch_is_not_finished", seconds=round(age))
+class Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's, which stops in bounded time: what was not committed then is read again."""
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        late = threading.Timer(STOP_SECONDS, die, (STALLED, "stop_took_too_long"))
+        late.daemon = True
+        late.start()
+        super()._schedule_shutdown(signal)
 
 
 async def pause() -> None:
@@ -300,7 +311,9 @@ def run_worker(app: App) -> NoReturn:
     for name in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(name).setLevel(logging.WARNING)
     app.lease.start()
-    worker = faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False, daemon=True)
+    app.progress.start()
+    app.watchdog.start()
+    worker = Worker(app, quiet=True, override_logging=False, redirect_stdouts=False, daemon=True)
     worker.spinner = None
     worker.execute_from_commandline()
     sys.exit(lease.FAILED)  # not reached: the line above leaves by SystemExit

@@ -232,5 +232,5 @@ def run(settings: Settings, clock: Clock) -> None:
         settings, ROLE, settings.topic("ats.raw"), normaliser, outputs=[facts, rejected], recovered=normaliser.recovered
     )
     normaliser.owned = app.owned
-    with liveness.serve(settings.host, settings.normalise_metrics_port, lambda: app.ready):
+    with liveness.serve(settings.host, settings.normalise_metrics_port, lambda: app.ready, app.watchdog.stuck):
         microbatch.run_worker(app)

@@ -40,6 +40,7 @@ def _missing_names() -> Iterator[str]:
     from faust.tables.recovery import Recovery
     from faust.transport.consumer import Consumer, ThreadDelegateConsumer
     from faust.transport.drivers.aiokafka import Producer, Transport
+    from faust.worker import Worker
 
     needed: dict[type, str] = {
         App: "_new_transport _new_producer_transport on_rebalance_end consumer_generation_id",
@@ -53,6 +54,7 @@ def _missing_names() -> Iterator[str]:
         ThreadDelegateConsumer: "_getmany seek_to_committed seek_wait",
         Producer: "_settings_extra _ensure_producer",
         Transport: "Consumer Producer",
+        Worker: "_schedule_shutdown",
     }
     for owner, names in needed.items():
         for name in names.split():

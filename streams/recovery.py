@@ -70,6 +70,10 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
     async def _slurp_changelogs(self) -> None:
         """Nothing is in the queue that Faust reads here."""
 
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _note_progress(self) -> None:
+        await self.app.progress.run()  # from before the first recovery on, as no timer of the app does
+
 
 class TableManager(FaustTableManager):  # type: ignore[misc]
     """Faust's, with our recovery."""

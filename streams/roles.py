@@ -34,7 +34,8 @@ class Role:
     wave: int
     command: tuple[str, ...]
     address: str
-    health: str  #: URL that answers 200 while the role is well
+    health: str  #: URL that answers 200 while the role is up to its work
+    liveness: str = ""  #: URL that answers 200 while the role gets on, and need not be started again; empty: none is known
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)  #: on top of the supervisor's own
 
@@ -56,9 +57,12 @@ def plan(settings: Settings, workers: int, polls: bool = False) -> tuple[Role, .
         taken = {getattr(settings, name) for name in PORTS} | {one.track_metrics_port for one in track}
         track[number] = replace(track[number], track_metrics_port=ports.free(None, settings.host, taken))
     return (
-        _python("ledger", ("ledger",), settings, "ledger_metrics_port", wave=0),
-        _python("normalise", ("worker", "normalise"), settings, "normalise_metrics_port", wave=0),
-        *(_python(f"track-{one.worker_id}", ("worker", "track"), one, "track_metrics_port", wave=0) for one in track),
+        _python("ledger", ("ledger",), settings, "ledger_metrics_port", wave=0, health="/readyz"),
+        _python("normalise", ("worker", "normalise"), settings, "normalise_metrics_port", wave=0, health="/readyz"),
+        *(
+            _python(f"track-{one.worker_id}", ("worker", "track"), one, "track_metrics_port", wave=0, health="/readyz")
+            for one in track
+        ),
         _python("gateway", ("gateway",), settings, "gateway_port", wave=1, health="/readyz"),
         *([_python("poller", ("poll",), settings, "poller_metrics_port", wave=1)] if polls else []),
         _python("exporter", ("exporter",), settings, "exporter_port", wave=1),
@@ -76,6 +80,7 @@ def _python(name: str, arguments: tuple[str, ...], settings: Settings, port: str
         command=(sys.executable, "-m", "streams", *arguments),
         address=address,
         health=address + health,
+        liveness=address + "/healthz",
         log=settings.state_dir / "logs" / f"{name}.log",
         environment=settings.environment(),
     )
@@ -104,6 +109,7 @@ def _monitoring(settings: Settings, track_ports: tuple[int, ...]) -> list[Role]:
             command=(program, f"--config.file={configs[name]}", f"--web.listen-address={listen[name]}", *options[name]),
             address=f"http://{listen[name]}",
             health=f"http://{listen[name]}/-/ready",
+            liveness=f"http://{listen[name]}/-/healthy",
             log=settings.state_dir / "logs" / f"{name}.log",
         )
         for name, program in programs.items()

@@ -54,6 +54,8 @@ class Settings:
     session_timeout: float = 8.0  #: Kafka group session of the workers, seconds: a dead one's partitions go to another then
     lease_seconds: float = 3.5  #: a worker frozen longer than this must not write any more; less than half a session
     standbys: int = 0  #: workers that keep a copy of each partition's state beside its owner's; 1 where state takes long to read
+    stall_seconds: float = 120.0  #: work at hand and no progress for so long: /healthz fails, and soon the role ends; 0: never
+    unwell_seconds: float = 60.0  #: of `up`: a role whose /healthz fails for so long is killed and started again
     raw_retention_days: int = 0  #: how long ats.raw is kept; 0: as schemas/topics.yaml says
     replication_factor: int = 0  #: of topics that are created; 0: three, or as many as there are brokers
     kafka_heap: str = "512m"  #: of the embedded Kafka node, as java's -Xmx takes it

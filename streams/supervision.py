@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 START_SECONDS = 120.0  #: a wave of roles must be well after this long
 ATTEMPTS = 3  #: a role that dies this often before it was ever well will not get well
 LONGEST_PAUSE = 30.0  #: seconds before a role that keeps dying is started again
+LOOK_EVERY = 2.0  #: seconds between two rounds of asking every role whether it is well
 STEADY_SECONDS = 60.0  #: a role that lived this long has not failed to start
 STOP_SECONDS = 4.0  #: for each wave to stop by itself; four waves and Kafka make less than 20 s
 BAD_CONFIGURATION = InvalidConfiguration.exit_code
@@ -59,13 +61,17 @@ class Supervised:
     failures: int = 0  #: in a row
     restarts: int = 0
     last_exit: str = ""
+    patience: float = 0.0  #: seconds of failing liveness after which it is killed; 0: it is left alone
+    well_at: float = 0.0  #: when it last answered that it is, or was started
+    answered: bool = False  #: since its start
 
     def start(self) -> None:
         self.process = self.launch()
-        self.launched_at = monotonic()
+        self.launched_at = self.well_at = monotonic()
+        self.answered = False
 
     def tend(self, now: float) -> bool:
-        """Notice that it died, or start it again when its pause is over. True if something changed."""
+        """Notice that it died or hangs, or start it again when its pause is over. True if something changed."""
         if self.process is None:
             if now < self.restart_at:
                 return False
@@ -73,14 +79,28 @@ class Supervised:
             self.start()
             return True
         code = self.process.exit_code
-        if code is None:
+        if code is None and not self._hangs(now):
             return False
         self.failures = 1 if now - self.launched_at > STEADY_SECONDS else self.failures + 1
-        self.last_exit = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        if code is None:
+            self.process.kill()  # whoever hangs may not hear a SIGTERM; every role can be killed at any moment
+            self.last_exit = f"not well for {now - self.well_at:.0f} s"
+        else:
+            self.last_exit = f"exit code {code}" if code >= 0 else f"signal {-code}"
         pause = min(LONGEST_PAUSE, 0.5 * 2.0**self.failures)
         self.restart_at, self.process = now + pause, None
         log.error("role_ended", role=self.role.name, why=self.last_exit, restart_in_seconds=pause, log=str(self.role.log))
         return True
+
+    def look(self) -> None:
+        """Ask it whether it is well; takes 2 s at most. For a thread: whoever waits must not be the one who tends."""
+        if self.role.liveness and self.process is not None and health.answers(self.role.liveness):
+            self.well_at, self.answered = monotonic(), True
+
+    def _hangs(self, now: float) -> bool:
+        if not self.role.liveness or not self.patience:
+            return False
+        return now - self.well_at > (self.patience if self.answered else max(self.patience, START_SECONDS))
 
     def state(self) -> RoleState:
         identity = self.process.identity if self.process else Identity(0, 0)
@@ -116,6 +136,7 @@ class Supervisor:
         """
         with only_one(self.settings.state_dir), _interruptible():
             try:
+                threading.Thread(target=self._look, name="look", daemon=True).start()
                 self._start()
                 self.phase = "ready"
                 on_ready(self._write())
@@ -167,7 +188,8 @@ class Supervisor:
         self._write()
 
     def _start_wave(self, wave: list[Role], secrets: Mapping[str, str]) -> None:
-        started = [Supervised(role, _launcher(role, secrets)) for role in wave]
+        patience = self.settings.unwell_seconds
+        started = [Supervised(role, _launcher(role, secrets), patience=patience) for role in wave]
         for one in started:
             self.running.append(one)
             one.start()
@@ -185,6 +207,12 @@ class Supervisor:
         while True:
             self._tend()
             sleep(0.5)
+
+    def _look(self) -> None:
+        while True:
+            for one in list(self.running):
+                one.look()
+            sleep(LOOK_EVERY)
 
     def _tend(self) -> None:
         now = monotonic()

@@ -84,17 +84,18 @@ def run(settings: Settings, clock: Clock) -> None:
         recovered=recovered,
     )
     _tick(app, tracker, timedelta(seconds=settings.tick_seconds), topics.facts, clock)
-    with liveness.serve(settings.host, settings.track_metrics_port, lambda: app.ready):
+    with liveness.serve(settings.host, settings.track_metrics_port, lambda: app.ready, app.watchdog.stuck):
         microbatch.run_worker(app)
 
 
 def _tick(app: microbatch.App, tracker: Tracker, every: timedelta, facts: str, clock: Clock) -> None:
-    ticker = Ticker(tracker, every)
+    ticker, progress = Ticker(tracker, every), app.watchdog.watch("tick")
 
     @app.timer(LOOK_EVERY)  # type: ignore[untyped-decorator]
     async def tick() -> None:
         # An exception in a timer would stop the app half-way; a tick that cannot be sent is a reason to start anew.
         try:
+            progress.moved()
             now, owned = clock.now(), app.owned()
             DEADLINES.labels(ROLE).set(sum(len(tracker.partitions[p].deadlines) for p in owned if p in tracker.partitions))
             wanted = ticker.wanted(owned, now)

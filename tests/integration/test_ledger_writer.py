@@ -144,8 +144,9 @@ def test_kill_nine_in_the_middle_leaves_each_outcome_written_once(settings: Sett
             kills += 1
         else:
             until(lambda: count(engine) == 20_000, 60)
-            with urlopen(f"http://{settings.host}:{settings.ledger_metrics_port}/healthz") as answer:
-                assert answer.status == 200
+            for path in ("healthz", "readyz"):
+                with urlopen(f"http://{settings.host}:{settings.ledger_metrics_port}/{path}") as answer:
+                    assert answer.status == 200
             with urlopen(f"http://{settings.host}:{settings.ledger_metrics_port}/metrics") as answer:
                 assert b'mutual_sla_ledger_outcomes_total{result="applied"}' in answer.read()
             writer.send_signal(signal.SIGTERM)
@@ -163,7 +164,7 @@ def test_a_second_writer_waits_and_takes_over(settings: Settings, engine: Engine
             produce(settings, "sla.outcomes", spread([outcome(an_obligation("a1"), 1)]))
             until(lambda: count(engine) == 1)
             assert not second.positions  # it has not even begun
-            assert second.healthy()
+            assert second.ready()
     with writing_in_background(settings, other):
         produce(settings, "sla.outcomes", spread([outcome(an_obligation("a2"), 2)]))
         until(lambda: count(engine) == 2)
@@ -220,7 +221,7 @@ def test_a_locked_database_is_waited_for(topics: MakeTopics, monkeypatch: pytest
         until(lambda: bool(writer.positions))
         with writing(blocker):
             produce(settings, "sla.outcomes", spread([outcome(an_obligation("a1"), 1)]))
-            until(lambda: not writer.healthy())
+            until(lambda: not writer.ready())
         until(lambda: count(blocker) == 1)
         until(writer.healthy)
     engine.dispose()

@@ -63,7 +63,7 @@ def wait_for(condition: Any, seconds: float = 60.0) -> None:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state directory of everything, up and detached."""
     state_dir = tmp_path_factory.mktemp("up")
-    done = command("up", "--detach", "--state-dir", str(state_dir))
+    done = command("up", "--detach", "--state-dir", str(state_dir), MUTUAL_SLA_UNWELL_SECONDS="10")
     assert done.returncode == 0, done.stderr
     yield state_dir
     supervisor.stop(Settings(state_dir=state_dir))
@@ -139,6 +139,17 @@ def test_a_killed_role_comes_back_and_is_reported(up: Path) -> None:
     assert (after["restarts"], after["last_exit"]) == (1, "signal 9")
     assert after["pid"] != before.pid
     assert '"role": "exporter"' in (up / "logs" / "supervisor.log").read_text()
+
+
+def test_a_role_that_is_alive_but_hangs_is_started_again(up: Path) -> None:
+    before = next(role for role in state_of(up).roles if role.name == "ledger")
+    os.killpg(before.pid, signal.SIGSTOP)
+    wait_for(lambda: next(role for role in state_of(up).roles if role.name == "ledger").restarts == 1)
+    wait_for(lambda: all(role["healthy"] for role in status(up)["roles"]))
+    after = next(role for role in status(up)["roles"] if role["name"] == "ledger")
+    assert after["last_exit"].startswith("not well for 1")
+    assert after["pid"] != before.pid
+    assert not before.identity.alive()
 
 
 def test_a_second_run_in_another_directory_works_beside_the_first(up: Path, tmp_path: Path) -> None:

@@ -304,6 +304,7 @@ class Journal:
             consumer_generation_id=1,
             consumer=self.made,
             rows_table=table,
+            finished=0,
             delivery=SimpleNamespace(send=self.send),
             flow_control=SimpleNamespace(is_active=lambda: self.flowing),
         )

@@ -133,6 +133,59 @@ def test_the_tail_is_the_last_lines() -> None:
 # -- restarts --------------------------------------------------------------------------------------------------------
 
 
+SERVES = (
+    "import http.server, sys\n"
+    "class Well(http.server.BaseHTTPRequestHandler):\n"
+    "    def do_GET(self): self.send_response(200); self.end_headers()\n"
+    "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Well).serve_forever()"
+)
+
+
+def test_a_role_that_is_alive_but_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    port = ports.free()
+    one = supervised(tmp_path / "log", SERVES, str(port))
+    one.role = replace(one.role, liveness=f"http://127.0.0.1:{port}/healthz")
+    one.patience = 1.0
+    one.start()
+    first = one.process
+    assert first is not None
+
+    def answered() -> bool:
+        one.look()
+        return one.answered
+
+    try:
+        wait_for(answered)
+        assert not one.tend(monotonic())
+        first.identity.signal_group(signal.SIGSTOP)
+        one.look()  # it does not answer
+        assert not one.tend(one.well_at + 0.9)
+        assert one.tend(one.well_at + 1.1)
+        assert first.exit_code == -signal.SIGKILL
+        assert one.last_exit == "not well for 1 s"
+        assert one.tend(one.restart_at)
+        wait_for(answered)
+        assert one.restarts == 1
+    finally:
+        if one.process is not None:
+            one.process.kill()
+
+
+def test_a_role_that_has_not_answered_yet_has_the_time_of_a_start(tmp_path: Path) -> None:
+    one = supervised(tmp_path / "log", "import time; time.sleep(60)")
+    one.role = replace(one.role, liveness=f"http://127.0.0.1:{ports.free()}/healthz")
+    one.patience = 1.0
+    one.start()
+    assert one.process is not None
+    try:
+        one.look()
+        assert not one.tend(one.well_at + supervision.START_SECONDS - 1)
+        assert one.tend(one.well_at + supervision.START_SECONDS + 1)
+    finally:
+        if one.process is not None:
+            one.process.kill()
+
+
 def test_a_role_that_ends_is_started_again_after_a_pause_that_grows(tmp_path: Path) -> None:
     one = supervised(tmp_path / "log", "import sys; sys.exit(3)")
     one.start()
