@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from schemas.fact import Fact, Watermark
 from schemas.raw import RawHeaders, Rejected
-from streams import imported, liveness, metrics, microbatch, reported, routing, stages, topics
+from streams import imported, liveness, metrics, microbatch, reported, routing, stages, topics, waiting
 from streams.clock import Clock
 from streams.connectors import CONNECTORS, Connector
 from streams.connectors.payload import parse
@@ -95,7 +95,7 @@ class Normaliser:
         raw: RawHeaders | None = None
         try:
             raw = _headers(record)
-            self._fold(batch, raw, record.value or b"")
+            self._fold(batch, raw, record)
         except InvalidPayload as error:
             self._reject(batch, record, raw, error.reason, error.detail)
         except Exception as error:
@@ -107,7 +107,8 @@ class Normaliser:
             log.error("connector_error", error=type(error).__name__, at=line, offset=record.offset, partition=record.partition)
             self._reject(batch, record, raw, f"connector_error:{type(error).__name__}", line)
 
-    def _fold(self, batch: _Batch, raw: RawHeaders, body: bytes) -> None:
+    def _fold(self, batch: _Batch, raw: RawHeaders, record: Any) -> None:
+        body = record.value or b""
         if raw.channel == "erasure":
             return
         if raw.channel == "watermark":
@@ -119,6 +120,8 @@ class Normaliser:
         router = Router(batch.get)
         routed = router.route(facts)
         batch.changes.update(router.changes)
+        if router.waits:
+            batch.changes.update(waiting.rows(router.waits, _pointer(record, raw.model_dump())))
         for fact in facts:
             if fact.attributes.get("stage") == UNMAPPED:
                 batch.unmapped[fact.account, str(fact.attributes.get("stage_name"))] += 1
@@ -171,20 +174,28 @@ class Normaliser:
         mark = Watermark(account=raw.account, kinds=tuple(sorted(kinds)), complete_until=until, received_at=raw.received_at)
         value = mark.model_dump_json().encode()
         batch.messages.extend(Message(self._facts_topic, partition, None, value) for partition in self._fact_partitions)
+        self._let_go(batch, raw)
+
+    def _let_go(self, batch: _Batch, raw: RawHeaders) -> None:
+        """Tell of the account's facts that waited too long for a way to their requisition, as of this sign of life."""
+        for one in waiting.due(batch.read, raw.account, raw.received_at):
+            if one.key in batch.changes:
+                continue  # in this batch already
+            batch.changes[one.key] = None
+            router = Router(batch.get)
+            fact = router.let_go(one.node, one.digest)
+            batch.changes.update(router.changes)
+            if fact is not None:
+                detail = f"{fact.kind}: in {waiting.LONGEST.days} days nothing told which requisition it belongs to"
+                self._tell(batch, Rejected(**one.origin, reason=waiting.REASON, detail=detail, rejected_at=raw.received_at))
 
     def _reject(self, batch: _Batch, record: Any, raw: RawHeaders | None, reason: str, detail: str) -> None:
         known = raw.model_dump() if raw is not None else _readable(record)
-        letter = Rejected(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            sha256=hashlib.sha256(record.value or b"").hexdigest(),
-            reason=reason,
-            detail=detail,
-            rejected_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-            **{name: known.get(name) or UNKNOWN for name in ("tenant", "account", "system", "channel")},
-        )
-        batch.rejected[reason] += 1
+        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        self._tell(batch, Rejected(**_pointer(record, known), reason=reason, detail=detail, rejected_at=at))
+
+    def _tell(self, batch: _Batch, letter: Rejected) -> None:
+        batch.rejected[letter.reason] += 1
         batch.messages.append(Message(self._rejected_topic, None, letter.pointer.encode(), letter.model_dump_json().encode()))
 
     def _applied(self, partition: int, batch: _Batch) -> None:
@@ -202,6 +213,17 @@ class Normaliser:
 
     def _show_parked(self) -> None:
         PARKED.labels(ROLE).set(sum(self._parked.get(partition, 0) for partition in self.owned()))
+
+
+def _pointer(record: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a body is and what it hashes to, as a dead letter says it."""
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "sha256": hashlib.sha256(record.value or b"").hexdigest(),
+        **{name: known.get(name) or UNKNOWN for name in ("tenant", "account", "system", "channel")},
+    }
 
 
 def _readable(record: Any) -> dict[str, str]:

@@ -9,7 +9,8 @@ at a node and links of a node are sets that only grow, so the order and the repe
 * A candidate's fact goes to each of their applications, as a copy with an id of its own.
 * An application that was seen in several requisitions: a fact that names one goes to that one; facts that name none go to all.
   Each sighting in one requisition tells the others `application.moved`, so that nobody there is waited for any more.
-* A fact at a node without links waits (is parked), counted, until a link comes; it is never dropped and never guessed.
+* A fact at a node without links waits (is parked), counted, until a link comes; it is never dropped and never guessed. One
+  that waited too long is let go (`let_go`): no longer counted, and still released by a link that comes after all.
 
 Pure: state goes in by `get` and out as changes; keys and values are small (streams.shelf).
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.fact import ORIGIN_RANK, Fact, Origin, fact_id
 from streams.errors import InvalidPayload
@@ -32,12 +33,21 @@ PARKED = b"parked"
 SIGHTINGS = frozenset({"application.stage_changed", "application.updated"})
 
 
+class Wait(NamedTuple):
+    """A fact that began to wait: where, and its digest there."""
+
+    node: str
+    digest: str
+    fact: Fact
+
+
 class Router:
     """Routes the facts of one step. `changes` are the state's, to be written with whatever the facts caused."""
 
     def __init__(self, get: Get) -> None:
         self._state = State(get)
         self._out: list[Fact] = []
+        self.waits: list[Wait] = []  #: those that began to wait in this step
 
     @property
     def changes(self) -> dict[bytes, bytes | None]:
@@ -90,6 +100,7 @@ class Router:
         targets = self._targets(node)
         if known is None and not targets and _waits(kept):
             self._count(1)
+            self.waits.append(Wait(node, digest, kept))
         for target in targets:
             self._forward(kept, target)
 
@@ -99,11 +110,21 @@ class Router:
             return
         first = next(self._state.items(links), None) is None
         self._state.put(links, digest, target)
-        kept = [Fact.model_validate(item) for _, item in self._state.items(f"facts|{node}")]
+        kept = {digest: Fact.model_validate(item) for digest, item in self._state.items(f"facts|{node}")}
         if first:
-            self._count(-sum(_waits(fact) for fact in kept))
-        for fact in sorted(kept, key=lambda f: (f.received_at, f.occurred_at, f.fact_id)):
+            gone = dict(self._state.items(f"gone|{node}"))
+            self._count(-sum(_waits(fact) for digest, fact in kept.items() if digest not in gone))
+        for fact in sorted(kept.values(), key=lambda f: (f.received_at, f.occurred_at, f.fact_id)):
             self._forward(fact, target)
+
+    def let_go(self, node: str, digest: str) -> Fact | None:
+        """Count a fact no longer that still waits, and give it; None where it found its way meanwhile."""
+        known = self._state.find(f"facts|{node}", digest)
+        if known is None or self._targets(node) or self._state.find(f"gone|{node}", digest) is not None:
+            return None
+        self._state.put(f"gone|{node}", digest, True)
+        self._count(-1)
+        return Fact.model_validate(known)
 
     def _forward(self, fact: Fact, target: str) -> None:
         sort, _, native = target.partition(":")

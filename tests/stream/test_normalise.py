@@ -50,8 +50,11 @@ class Worker:
         result = self.step(2, records, self)  # type: ignore[arg-type]
         if applied:
             for key, value in result.changes.items():
-                assert value
-                self.rows[key] = value
+                assert value is None or value, "a row is never empty"
+                if value is None:
+                    del self.rows[key]
+                else:
+                    self.rows[key] = value
             assert result.applied is not None
             result.applied()
         return result.messages
@@ -255,6 +258,67 @@ def test_neither_history_nor_what_cannot_be_read_vouches_for_anything() -> None:
     assert watermarks(worker.fold([worker.body("webhook.job_created", backfill=True)])) == []
     assert watermarks(worker.fold([worker.record(b"{}", headers("webhook.x").to_kafka())])) == []
     assert watermarks(worker.fold([worker.body("record.jobs")])) == []
+
+
+# -- what nothing ever comes for -----------------------------------------------------------------------------------------
+
+
+def mark(worker: Worker, at: datetime) -> Any:
+    body = json.dumps({"record_type": "scorecards", "complete_until": at.isoformat()}).encode()
+    return worker.record(body, headers("record.scorecards", channel="watermark", received_at=at).to_kafka())
+
+
+def test_an_interview_deleted_before_any_poll_saw_it_is_let_go_after_thirty_days() -> None:
+    worker = Worker()
+    deleted = worker.body("webhook.interview_deleted")
+    worker.fold([deleted])
+    assert value(PARKED, "normalise") == 1
+    assert letters(worker.fold([mark(worker, RECEIVED + timedelta(days=30, seconds=-1))])) == []
+    late = RECEIVED + timedelta(days=30, seconds=1)
+    [letter] = letters(worker.fold([mark(worker, late), mark(worker, late + timedelta(minutes=5))]))
+    assert (letter.reason, letter.pointer, letter.rejected_at) == ("never_placed", f"ats.raw:2:{deleted.offset}", late)
+    assert letter.detail == "interview.cancelled: in 30 days nothing told which requisition it belongs to"
+    assert letter.sha256 == hashlib.sha256(deleted.value).hexdigest()
+    assert value(PARKED, "normalise") == 0
+    assert letters(worker.fold([mark(worker, late + timedelta(days=40))])) == []
+    assert worker.fold([deleted]) == [], "put back, it is known and waits no more"
+    assert value(PARKED, "normalise") == 0
+
+
+def test_what_was_let_go_is_released_all_the_same_when_a_way_comes() -> None:
+    worker = Worker()
+    worker.fold([worker.body("webhook.interview_deleted"), mark(worker, RECEIVED + timedelta(days=31))])
+    worker.fold([mark(worker, RECEIVED + timedelta(days=31, minutes=1))])
+    assert value(PARKED, "normalise") == 0
+    deleted = BODIES["webhook.interview_deleted"]["payload"]["interview"]["id"]
+    scheduled = json.dumps({**BODIES["record.scheduled_interviews"], "id": deleted}).encode()
+    found = facts(
+        worker.fold(
+            [worker.record(scheduled, headers("record.scheduled_interviews").to_kafka()), worker.body("record.applications")]
+        )
+    )
+    assert "interview.cancelled" in {fact.kind for fact in found}
+    assert value(PARKED, "normalise") == 0
+
+
+def test_a_fact_that_found_its_way_in_time_is_not_told_of() -> None:
+    worker = Worker()
+    scorecard = worker.body("record.scorecards")
+    worker.fold([scorecard])
+    assert value(PARKED, "normalise") == 1
+    worker.fold([worker.body("record.applications")])
+    assert value(PARKED, "normalise") == 0
+    assert letters(worker.fold([mark(worker, RECEIVED + timedelta(days=60))])) == []
+    assert not [key for key in worker.rows if key.startswith(b"due|")], "and its row is gone"
+
+
+def test_another_account_s_life_lets_nothing_go() -> None:
+    worker = Worker()
+    worker.fold([worker.body("webhook.interview_deleted")])
+    at = RECEIVED + timedelta(days=60)
+    body = json.dumps({"record_type": "scorecards", "complete_until": at.isoformat()}).encode()
+    other = headers("record.scorecards", channel="watermark", received_at=at, account="greenhouse-emea")
+    assert letters(worker.fold([worker.record(body, other.to_kafka())])) == []
 
 
 # -- dead letters ------------------------------------------------------------------------------------------------------
