@@ -24,6 +24,8 @@ VOCABULARY: dict[str, Any] = {
     "candidate_left": frozenset({"rejectedbycandidate"}),
     # type of an interview stage that is no stage but the archive
     "no_stage": frozenset({"archived"}),
+    # types that say which stage it is, where its title does not, and by which word: "Active" may be any
+    "stage_types": {"Lead": "Lead", "PreInterviewScreen": "Screen", "Offer": "Offer", "Hired": "Hired"},
     # roles of a hiring team, compared in lower case
     "roles": {
         "hiring manager": "hiring_manager",
@@ -97,8 +99,8 @@ def staged(source: Source, app: Node) -> list[Fact]:
     title = stage.text("title")
     if title is None:
         raise stage.missing("title")
-    kind = stage.text("type")
-    attributes = source.stage(title, stage.path_of("title"), *([kind] if kind else []))
+    word = VOCABULARY["stage_types"].get(stage.text("type"))
+    attributes = source.stage(title, stage.path_of("title"), *([word] if word else []))
     return [_staged(source, _named(app), title, source.when(app.instant("updatedAt")), attributes, None)]
 
 

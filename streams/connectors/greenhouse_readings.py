@@ -195,7 +195,7 @@ def application_record(source: Source, app: Node) -> list[Fact]:
 
 def stage_record(source: Source, visit: Node) -> list[Fact]:
     """v3: one stay of an application in a stage, with the stage's name that the poller adds; without a time it tells nothing."""
-    entered_at = visit.instant("entered_at")
+    entered_at, _ = visit.instant("entered_at"), visit.required_id("application_id")
     if entered_at is None:
         return []
     return objects.visited(source, visit, When(entered_at, Origin.OBJECT))

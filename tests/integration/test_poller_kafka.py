@@ -24,6 +24,7 @@ from streams.settings import ROOT, Settings
 from streams.whole_topic import everything, reader
 from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES, STAGES
+from tests.tracked import Table
 from tests.weeks.smartrecruiters import SmartRecruiters
 from tests.weeks.week import OPENED
 from tests.workers import running, until
@@ -90,7 +91,7 @@ def test_webhook_and_poll_tell_one_story(topics: Any, tmp_path: Path) -> None:
     records = raw(settings)
     channels = [RawHeaders.from_kafka(record.headers).channel for record in records]
     assert channels == ["webhook", "record", "watermark", "record", "watermark", "watermark", "watermark"]
-    step = Normaliser(STAGES, "ats.facts", "ats.rejected", 1)(0, records, lambda _: None)
+    step = Normaliser(STAGES, "ats.facts", "ats.rejected", 1)(0, records, Table())
     told = [facts_record.validate_json(message.value) for message in step.messages]
     facts = {one.kind: one for one in told if isinstance(one, Fact)}
     job = f"greenhouse/{application['jobs'][0]['id']}"
