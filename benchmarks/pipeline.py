@@ -19,7 +19,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from material import catch_up, rivals
+from material import catch_up, latency, open_obligations, rivals
 from material.machine import machine
 from material.stage import Stage
 from streams.kafka_node import KafkaNode
@@ -49,6 +49,10 @@ def main() -> None:
     parser.add_argument("--peer-events", type=int, default=8_000, help="of the backlog that each peer gets")
     parser.add_argument("--events", type=int, default=200_000, help="of the small job")
     parser.add_argument("--rounds", type=int, default=1, help="of the small job")
+    parser.add_argument("--rate", type=float, default=200.0, help="events a second while latency is measured")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that latency is measured")
+    parser.add_argument("--obligations", type=int, default=20_000, help="that are open")
+    parser.add_argument("--passing", type=int, default=2_000, help="of them whose deadline passes meanwhile")
     options = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory(prefix="mutual-sla-bench-") as folder, KafkaNode(Path(folder) / "kafka", heap="1g") as node:
@@ -60,6 +64,10 @@ def main() -> None:
         if "small" in options.only and rivals.installed():
             print("the small fixed job", flush=True)
             rivals.small_job(stage, options.events, options.rounds)
+        if "latency" in options.only:
+            latency.measure(stage, options.rate, options.seconds)
+        if "open" in options.only:
+            open_obligations.measure(stage, options.obligations, options.passing)
     print(machine().replace("before", "after"))
 
 

@@ -64,12 +64,16 @@ def role(settings: Settings, *words: str, clock: Path | None = None) -> Iterator
 def feed(brokers: str, topic: str, load: Iterable[Load]) -> int:
     """Produce it all, acknowledged; returns how many records."""
     producer = KafkaProducer(bootstrap_servers=brokers, linger_ms=50, batch_size=256 << 10, compression_type="lz4")
-    sent = [producer.send(topic, one.value, key=one.key, partition=one.partition) for one in load]
+    failed: list[BaseException] = []
+    count = 0
+    for one in load:
+        producer.send(topic, one.value, key=one.key, partition=one.partition).add_errback(failed.append)
+        count += 1
     producer.flush()
-    for one in sent:
-        one.get(timeout=60)
     producer.close()
-    return len(sent)
+    if failed:
+        raise SystemExit(f"{len(failed)} records were not taken: {failed[0]}")
+    return count
 
 
 def metric(port: int, name: str) -> float:
@@ -115,20 +119,4 @@ def records_in(brokers: str, topic: str) -> int:
     return sum(ends.values())
 
 
-def values_of(brokers: str, topic: str) -> Iterator[Any]:
-    """Every record there is, each partition in order."""
-    consumer = KafkaConsumer(bootstrap_servers=brokers, group_id=None, max_poll_records=5000)
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning()
-    ends = consumer.end_offsets(partitions)
-    left = {partition for partition, end in ends.items() if end}
-    while left:
-        for partition, records in consumer.poll(timeout_ms=500).items():
-            yield from records
-            if records[-1].offset + 1 >= ends[partition]:
-                left.discard(partition)
-    consumer.close()
-
-
-__all__ = ["ROOT", "Stage", "cpu_seconds", "feed", "metric", "peak_megabytes", "records_in", "role", "seconds_until", "values_of"]
+__all__ = ["ROOT", "Stage", "cpu_seconds", "feed", "metric", "peak_megabytes", "records_in", "role", "seconds_until"]
