@@ -17,7 +17,7 @@ from streams import metrics
 from streams.lease import STALLED, die
 
 LOOK_EVERY = 1.0  #: seconds
-#: From the moment at which /healthz fails to the end: long enough for a scrape, and for a process that was frozen to get on.
+#: From the moment at which /healthz fails to the end, at most: long enough for a scrape, and for whoever was frozen to get on.
 GRACE_SECONDS = 30.0
 
 log = structlog.get_logger()
@@ -82,12 +82,12 @@ class Watchdog:
         return [p for p in self._watched if self.limit and p.stalled() > p.limit + grace]
 
     def _look(self) -> None:
-        said = ""
+        said, grace = "", min(GRACE_SECONDS, self.limit)
         while True:
             time.sleep(LOOK_EVERY)
             if (words := self.stuck()) and not said:
-                log.error("no_progress", role=self.role, stuck=words, exit_in_seconds=GRACE_SECONDS)
+                log.error("no_progress", role=self.role, stuck=words, exit_in_seconds=grace)
             said = words
-            if self._stuck(GRACE_SECONDS):
+            if self._stuck(grace):
                 faulthandler.dump_traceback(all_threads=True)  # where it hangs is in the log then
                 die(STALLED, "ended_without_progress", role=self.role, stuck=words)

@@ -18,8 +18,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from streams import changelog, lease, topics
+from streams import changelog, lease, microbatch, topics
 from streams.errors import InvalidConfiguration, Unreachable
+from streams.kafka_node import KafkaNode
 from streams.settings import ROOT, Settings
 
 PARTITIONS = 4
@@ -164,6 +165,35 @@ def test_a_frozen_worker_writes_nothing_over_its_successor(corner: Settings) -> 
         sleep(1)
         assert state(corner) == sent
         assert second.poll() is None
+
+
+def test_a_worker_that_hangs_ends_itself_and_its_successor_goes_on(corner: Settings) -> None:
+    impatient = replace(corner, stall_seconds=3.0)
+    sent = produce(corner, 200)
+    with worker(impatient, SET_SLEEP="600") as process:
+        assert process.wait(60) == lease.STALLED
+    log = (corner.state_dir / "worker-0.log").read_text()
+    assert "loop: no progress for" in log
+    assert "set_worker.py" in log, "the stacks say where it hung"
+    with worker(replace(corner, stall_seconds=12.0)) as successor:
+        until(lambda: state(corner) == sent)
+        sleep(13)  # with nothing to do; the broker is asked every ten seconds whether that is so
+        assert successor.poll() is None
+
+
+def test_a_worker_stops_in_bounded_time_though_the_broker_is_gone(tmp_path: Path) -> None:
+    with KafkaNode(tmp_path / "kafka") as node:
+        settings = Settings(brokers=node.bootstrap, topic_prefix="b.", app_id="b", state_dir=tmp_path)
+        create(settings, "in", "out")
+        with worker(settings) as process:
+            sent = produce(settings, 100)
+            until(lambda: state(settings) == sent)
+            assert node.process is not None
+            node.process.kill()
+            begun = monotonic()
+            process.terminate()
+            process.wait(60)
+            assert monotonic() - begun < microbatch.STOP_SECONDS + 3
 
 
 def test_another_partition_count_is_refused_before_anything_is_consumed(corner: Settings) -> None:
