@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
+MEASURES ?= $(sort $(wildcard benchmarks/*.py))
 
 .PHONY: help setup demo test lint check bench down
 
@@ -30,8 +31,13 @@ lint: setup ## ruff, mypy, promtool: no service needed
 check: setup ## validate policy, calendars, people, stages and sources: all faults, with file and line
 	@$(BIN)/mutual-sla check
 
-bench: setup ## measure: events a second, latency, recovery
-	@for measure in benchmarks/*.py; do echo "bench: $$measure"; $(BIN)/python "$$measure" $(ARGS) || exit; done
+bench: setup .bench/installed ## measure everything at small sizes; full: make bench MEASURES=benchmarks/pipeline.py ARGS="--obligations 1000000"
+	@for measure in $(MEASURES); do echo "bench: $$measure $(ARGS)"; $(BIN)/python "$$measure" $(ARGS) || exit; done
+
+.bench/installed: benchmarks/peers/requirements.txt # the engines we are compared with: beside the environment, not in it
+	@echo "bench: other engines into .bench"
+	@rm -rf .bench && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .bench -r $<
+	@touch $@
 
 down: ## stop everything that `up` or `demo` started
 	@if [ -x $(BIN)/mutual-sla ]; then \

@@ -1,6 +1,6 @@
 """How fast the ledger takes outcomes, and how fast it answers when it is large. Prints one JSON object.
 
-    python benchmarks/ledger.py [--outcomes 50000] [--rows 1000000] [--url postgresql+psycopg://…]
+    python benchmarks/ledger.py [--outcomes 50000] [--rows 200000] [--url postgresql+psycopg://…]
 
 Outcomes are like the tracker's: four in five obligations, one in five an application with its holders; each obligation comes
 three times (open, overdue, met). Decoding, digests, rows and positions are all in the time; Kafka is not.
@@ -155,7 +155,7 @@ def questions(engine: Engine) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outcomes", type=int, default=50_000)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--url", help="an empty database; default: SQLite in a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

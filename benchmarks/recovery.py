@@ -256,7 +256,7 @@ def measure(settings: Settings, folder: Path, obligations: int) -> dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--obligations", type=int, default=1_000_000)
+    parser.add_argument("--obligations", type=int, default=50_000)
     parser.add_argument("--folder", help="where to keep everything meanwhile; default: a temporary one")
     options = parser.parse_args()
     with ExitStack() as stack:
