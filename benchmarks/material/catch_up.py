@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from material.load import backlog
-from material.stage import Stage, cpu_seconds, feed, peak_megabytes, records_in, role, seconds_until
+from material.stage import Stage, feed, peak_megabytes, records_in, role, taken_until
 from streams.settings import Settings
 
 RECORDS = "mutual_sla_worker_records_total"
@@ -31,13 +31,13 @@ def measure(fed: Backlog, limit: float = 900) -> float:
     """Prints the figures of one worker; returns its events a second, from its first batch to its last one done."""
     settings = fed.settings
     with role(settings, "worker", "track") as worker:
-        seconds = seconds_until(settings.track_metrics_port, RECORDS, fed.records, worker, limit)
-        cpu, peak = cpu_seconds(worker.pid), peak_megabytes(worker.pid)
+        seconds, cpu = taken_until(settings.track_metrics_port, RECORDS, fed.records, worker, limit)
+        peak = peak_megabytes(worker.pid)
     outcomes = records_in(settings.brokers, settings.topic("sla.outcomes"))
     rate = fed.records / seconds
     print(
         f"track worker, {fed.per_key:2d} events per key per batch: {rate:8,.0f} events/s   {fed.records} events in "
-        f"{seconds:.1f} s, {outcomes} outcomes, {cpu:.1f} s CPU with start-up, peak {peak:.0f} MB",
+        f"{seconds:.1f} s, {cpu / fed.records * 1e6:.0f} µs CPU each, {outcomes} outcomes, peak {peak:.0f} MB",
         flush=True,
     )
     return rate

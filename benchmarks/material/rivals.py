@@ -43,7 +43,7 @@ def run(name: str, brokers: str, prefix: str, count: int, folder: Path, limit: f
     rate: float = found["events"] / found["seconds"]
     print(
         f"  {name:15s} {rate:9,.0f} events/s   {found['events']} events in {found['seconds']:.1f} s, "
-        f"{found['cpu']:.1f} s CPU with start-up, peak {found['peak']:.0f} MB",
+        f"{found['cpu'] / found['events'] * 1e6:.0f} µs CPU each, peak {found['peak']:.0f} MB",
         flush=True,
     )
     return rate

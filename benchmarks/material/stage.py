@@ -87,16 +87,16 @@ def metric(port: int, name: str) -> float:
     return sum(map(float, found))
 
 
-def seconds_until(port: int, name: str, target: float, process: Process, limit: float) -> float:
-    """Seconds from the last look at which the metric was 0 to the first at which it was `target`."""
-    begun = end = monotonic()
+def taken_until(port: int, name: str, target: float, process: Process, limit: float) -> tuple[float, float]:
+    """Seconds, and CPU seconds of the process, from the last look at which the metric was 0 to the first at `target`."""
+    begun, cpu, end = monotonic(), 0.0, monotonic() + limit
     while (value := metric(port, name)) < target:
-        if value == 0:
-            begun = monotonic()
-        if not process.alive() or monotonic() - end > limit:
+        if not process.alive() or monotonic() > end:
             raise SystemExit(f"{process.name} came to {value:.0f} of {target:.0f}: {tail(process.log)}")
+        if value == 0:
+            begun, cpu = monotonic(), cpu_seconds(process.pid)
         sleep(0.05)
-    return monotonic() - begun
+    return monotonic() - begun, cpu_seconds(process.pid) - cpu
 
 
 def cpu_seconds(pid: int) -> float:
@@ -119,4 +119,4 @@ def records_in(brokers: str, topic: str) -> int:
     return sum(ends.values())
 
 
-__all__ = ["ROOT", "Stage", "cpu_seconds", "feed", "metric", "peak_megabytes", "records_in", "role", "seconds_until"]
+__all__ = ["ROOT", "Stage", "cpu_seconds", "feed", "metric", "peak_megabytes", "records_in", "role", "taken_until"]
