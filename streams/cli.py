@@ -306,6 +306,25 @@ def whatif(
     job.run(_settings(state_dir=state_dir, brokers=brokers), policy, begin, until, as_json=as_json)
 
 
+@app.command()
+def rebuild(
+    apply: Annotated[bool, typer.Option("--apply", help="mend what differs; pages nobody")] = False,
+    other_agreement: Annotated[
+        bool, typer.Option("--other-agreement", help="also judge anew what another policy, calendar or people version judged")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one a core")] = None,
+    state_dir: StateDir = None,
+    brokers: Brokers = None,
+    deploy_dir: DeployDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """The ledger recomputed from all facts and compared with the one there is; exit 65 if differences are left."""
+    from streams import rebuild as job
+
+    configured = _settings(state_dir=state_dir, brokers=brokers, deploy_dir=deploy_dir)
+    sys.exit(job.run(configured, apply=apply, as_json=as_json, workers=workers, other_agreement=other_agreement))
+
+
 # -- what people report ----------------------------------------------------------------------------------------------
 
 Application = Annotated[str | None, typer.Option("--application", help="application id, such as greenhouse/345")]

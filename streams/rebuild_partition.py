@@ -1,0 +1,275 @@
+"""One partition's share of `rebuild`, in a process of its own: read, judge every subject once, compare, note what differs.
+
+Out: a file of differences in the rebuild's folder, and a `Result`. Compared is only once the tracker has folded everything that
+was read and the ledger has written all that the tracker said of it; what either learns after that is newer, and left alone.
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine
+
+from schemas.outcome import outcome_id
+from streams import ledger, ledger_difference
+from streams.agreement import Agreement
+from streams.check import load_agreement, load_sources
+from streams.connectors import declared_kinds
+from streams.errors import MutualSLAError, Unreachable
+from streams.ledger_database import connect, snapshot
+from streams.ledger_difference import Cause, Difference, Place
+from streams.recomputed import Partition, Subject, judge
+from streams.settings import Settings
+from streams.tracker_state import TrackerState
+from streams.whole_topic import end_of, one_partition, reader
+
+TOGETHER = 2_000  #: bodies compared with the ledger at once
+
+
+class Behind(MutualSLAError):
+    """The tracker or the ledger has not come as far as the facts; there is nothing to compare yet."""
+
+    exit_code = 69
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process is asked to do. `patience`: seconds to wait for a tracker or ledger that is behind."""
+
+    settings: Settings
+    partition: int
+    folder: Path
+    patience: float
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of it; `judged` are marks of applications under their requisitions."""
+
+    partition: int
+    records: int = 0
+    subjects: int = 0
+    as_of: datetime | None = None
+    end: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+    requisitions: list[str] = field(default_factory=list)
+    judged: array[int] = field(default_factory=lambda: array("Q"))
+    elsewhere: list[dict[str, Any]] = field(default_factory=list)  #: applications whose row is about another requisition
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all: what is there need not be done again."""
+        told = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        temporary = path.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps({**told, "judged": self.judged.tolist()}))
+        temporary.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        told = orjson.loads(path.read_bytes())
+        as_of = None if told["as_of"] is None else datetime.fromisoformat(told["as_of"])
+        counted = {"as_of": as_of, "causes": Counter(told["causes"]), "judged": array("Q", told["judged"])}
+        return cls(**{**told, **counted})
+
+
+#: Records read and subjects judged so far, by partition; shared with the process that shows them.
+shown: Any = None
+
+
+def begin(counters: Any) -> None:
+    """Of each process: where it tells how far it is."""
+    global shown  # noqa: PLW0603 - how multiprocessing hands shared memory to a worker
+    shown = counters
+
+
+def recompute(share: Share) -> None:
+    """The whole of one partition, into two files of the folder: differences, and the result. Raises Behind, Unreachable."""
+    result = _recompute(share)
+    result.save(share.folder / f"{share.partition}.result")
+
+
+def _recompute(share: Share) -> Result:
+    settings, number = share.settings, share.partition
+    agreement = load_agreement(settings.deploy_dir)
+    part = Partition(declared_kinds(load_sources(settings.deploy_dir)))
+    result = Result(number)
+    with reader(settings) as consumer:
+        facts = settings.topic("ats.facts")
+        result.end = end_of(consumer, facts, number)
+        for records in one_partition(consumer, facts, number, result.end):
+            for record in records:
+                part.take(record.key, record.value or b"")
+            _show(2 * number, part.records)
+        result.records, result.requisitions = part.records, [key.decode() for key in part.requisitions]
+        if not part.records:
+            (share.folder / f"{number}.jsonl").touch()
+            return result
+        gc.freeze()  # what was read stays to the end: nothing to look through again and again
+        result.as_of = part.as_of()
+        state = TrackerState(consumer, settings, number)
+        engine = connect(settings.ledger)
+        try:
+            _wait(share, consumer, state, engine, result.end)
+            _compare(share, part, agreement, state, engine, result)
+        finally:
+            engine.dispose()
+    gc.unfreeze()
+    return result
+
+
+def _show(place: int, value: int) -> None:
+    if shown is not None:
+        shown[place] = value
+
+
+# -- is there something to compare? ------------------------------------------------------------------------------------
+
+
+def _wait(share: Share, consumer: Any, state: TrackerState, engine: Engine, end: int) -> None:
+    until = monotonic() + share.patience
+    while (why := _behind(share, consumer, state, engine, end)) is not None:
+        if monotonic() >= until:
+            raise Behind(f"nothing was compared: {why}")
+        sleep(0.5)
+
+
+def _behind(share: Share, consumer: Any, state: TrackerState, engine: Engine, end: int) -> str | None:
+    """What is not there yet, in words; None if the ledger knows all that the facts before `end` give."""
+    settings, number = share.settings, share.partition
+    where = f"{settings.topic('ats.facts')}:{number}"
+    try:
+        meta = state.catch_up()
+    except Unreachable as error:
+        return f"no track worker has read {where} yet: {error}"
+    if meta.offset < end - 1:
+        return f"the track worker has folded {where} up to offset {meta.offset}, its last is {end - 1}"
+    if meta.pending or meta.due:
+        return f"the track worker still has rows of {where} to judge"
+    outcomes = settings.topic("sla.outcomes")
+    told = end_of(consumer, outcomes, number)
+    with snapshot(engine) as conn:
+        read = ledger.positions(conn, outcomes).get((outcomes, number), 0)
+    if read < told:
+        return f"the ledger has read {outcomes}:{number} up to offset {read}, its end is {told}"
+    return None
+
+
+# -- the comparison ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Together:
+    """Requisitions that are compared at once."""
+
+    requisitions: list[str] = field(default_factory=list)
+    subjects: list[Subject] = field(default_factory=list)
+    bodies: int = 0
+    records: int = 0
+
+
+def _compare(share: Share, part: Partition, agreement: Agreement, state: TrackerState, engine: Engine, result: Result) -> None:
+    assert result.as_of is not None
+    place, completeness = Place(share.partition, result.end - 1), part.completeness
+    together, judged = _Together(), 0
+    temporary = share.folder / f"{share.partition}.part"
+    with temporary.open("wb") as out:
+        for key in list(part.requisitions):
+            values = part.requisitions.pop(key)
+            together.requisitions.append(key.decode())
+            together.records += len(values)
+            for subject in judge(values, agreement, completeness, result.as_of):
+                together.subjects.append(subject)
+                together.bodies += 1 + len(subject.evaluation.said)
+            if together.bodies < TOGETHER and part.requisitions:
+                continue
+            for line in _differences(together, place, state, engine, result):
+                result.causes[line["cause"]] += 1
+                out.write(orjson.dumps(line) + b"\n")
+            judged += together.records
+            _show(2 * share.partition + 1, judged)
+            together = _Together()
+    temporary.rename(share.folder / f"{share.partition}.jsonl")
+
+
+def _differences(
+    together: _Together, place: Place, state: TrackerState, engine: Engine, result: Result
+) -> Iterator[dict[str, Any]]:
+    result.subjects += len(together.subjects)
+    obligations = [said for subject in together.subjects for said in subject.evaluation.said]
+    applications = [held for subject in together.subjects for held in subject.evaluation.held]
+    result.judged.extend(mark(s.application_id, s.requisition_id) for s in together.subjects if s.evaluation.held)
+    with snapshot(engine) as conn:
+        found = list(ledger_difference.obligations(conn, place, together.requisitions, obligations))
+        states = list(ledger_difference.applications(conn, place, applications))
+    for difference in found:
+        yield line_of(difference, place, result.as_of, state)
+    for difference, other in states:
+        line = line_of(difference, place, result.as_of, state)
+        if other is None:
+            yield line
+        else:
+            result.elsewhere.append({**line, "other": other})
+    for subject in together.subjects:
+        yield from _of_tracker(subject, place, state)
+
+
+def line_of(difference: Difference, place: Place, as_of: datetime | None, state: TrackerState | None = None) -> dict[str, Any]:
+    """A difference for the file: what is listed, the outcome that mends it, and whether the tracker has to be told."""
+    line: dict[str, Any] = {
+        "cause": difference.cause.value,
+        "subject": difference.subject,
+        "partition": place.partition,
+        "requisition_id": difference.requisition_id,
+        "application_id": difference.application_id,
+        "fields": list(difference.fields),
+        "in_ledger": difference.in_ledger,
+        "by_facts": difference.by_facts,
+    }
+    if difference.body is None or as_of is None:
+        return line
+    outcome = {
+        "outcome_id": outcome_id(difference.subject, f"rebuilt {difference.fingerprint}", place.partition, place.offset),
+        "source_partition": place.partition,
+        "source_offset": place.offset,
+        "learned_at": as_of,
+        "rebuilt": difference.cause.value,
+        "body": difference.body,
+    }
+    row = (difference.requisition_id, difference.application_id)
+    line["outcome"] = orjson.dumps(outcome, option=orjson.OPT_UTC_Z).decode()
+    line["rejudge"] = state is not None and not state.has_told(*row, difference.subject, difference.fingerprint)
+    return line
+
+
+def _of_tracker(subject: Subject, place: Place, state: TrackerState) -> Iterator[dict[str, Any]]:
+    """What the tracker does not know of a subject, though it has read it."""
+    lacking = state.lacks(subject.key, subject.facts, subject.values)
+    application = subject.application_id
+    if not lacking and (application is None or state.knows_digests(subject.requisition_id, application, subject.digests)):
+        return
+    yield {
+        "cause": Cause.TRACKER.value,
+        "subject": application or subject.requisition_id,
+        "partition": place.partition,
+        "requisition_id": subject.requisition_id,
+        "application_id": application,
+        "fields": sorted(fact.fact_id for fact in lacking),
+        "in_ledger": None,
+        "by_facts": None,
+        "facts": [fact.to_json().decode() for fact in lacking],
+        "rejudge": True,
+    }
+
+
+def mark(application_id: str | None, requisition_id: str) -> int:
+    """Eight bytes that stand for an application judged under a requisition."""
+    return int.from_bytes(blake2b(f"{application_id}\0{requisition_id}".encode(), digest_size=8).digest())

@@ -1,0 +1,304 @@
+"""`rebuild` on a real Kafka with a real track worker and ledger writer: nothing differs, until somebody does damage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+from rich.progress import Progress
+from sqlalchemy import Engine, delete, insert, select, update
+
+from schemas.fact import Fact, Tick, Watermark
+from streams import ledger, ledger_writer, ports, rebuild, rebuild_partition
+from streams.check import load_agreement, load_sources
+from streams.clock import FileClock
+from streams.connectors import declared_kinds
+from streams.difference import GONE
+from streams.errors import Unreachable
+from streams.ledger_database import writing
+from streams.ledger_rows import SAID
+from streams.ledger_tables import application, consumer_position, holding, obligation, rebuilt
+from streams.rebuild import Summary
+from streams.recomputed import Partition, judge
+from streams.settings import Settings
+from streams.tracker_rows import Rows
+from streams.tracker_state import TrackerState
+from streams.whole_topic import end_of, one_partition, reader
+from tests.conftest import MakeTopics
+from tests.hiring import hiring
+from tests.stories import ACCOUNT
+from tests.workers import PARTITIONS, Feeder, deploy_folder, running, until
+
+pytestmark = pytest.mark.kafka
+
+MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+MOVED = f"{ACCOUNT}/moved"
+
+
+def told() -> list[Fact]:
+    """A company's spring; one application moved to another requisition, and one fact is of impossible content."""
+    facts = hiring(requisitions=16, applications=8, start=MONDAY, seed=5)
+    of = [fact for fact in facts if fact.application_id and fact.requisition_id == f"{ACCOUNT}/r1"]
+    one = [f for f in of if f.application_id == of[0].application_id]
+    here = [f.model_copy(update={"fact_id": f"{f.fact_id}h", "application_id": MOVED}) for f in one]
+    there = [f.model_copy(update={"fact_id": f"{f.fact_id}t", "requisition_id": f"{ACCOUNT}/r2"}) for f in here]
+    bad = of[1].model_copy(
+        update={
+            "fact_id": "bad",
+            "kind": "interview.scheduled",
+            "interview_id": f"{ACCOUNT}/i1",
+            "attributes": {"starts_at": "2026-03-05T10:00:00", "ends_at": "2026-03-05T11:00:00"},
+        }
+    )
+    return [*facts, *here, *there, bad]
+
+
+class Running:
+    """Everything between ats.facts and the ledger, and a clock."""
+
+    def __init__(self, settings: Settings, clock: FileClock) -> None:
+        self.settings, self.clock = settings, clock
+        self.engine = ledger.open_ledger(settings.ledger)
+
+    def feed(self, facts: list[Fact], end: datetime) -> None:
+        feeder = Feeder(self.settings)
+        kinds = declared(self.settings)[ACCOUNT]
+        mark = Watermark(account=ACCOUNT, kinds=tuple(sorted(kinds)), complete_until=end - 20 * DAY, received_at=MONDAY)
+        feeder.facts(facts)
+        feeder.everywhere(mark.model_dump_json().encode())
+        feeder.everywhere(b"not a fact")
+        feeder.everywhere(Tick(at=end).model_dump_json().encode())
+        feeder.close()
+
+    @contextmanager
+    def tracker(self) -> Iterator[None]:
+        with running(self.settings, "worker", "track", clock=self.clock.path) as worker:
+            yield
+            assert worker.alive()
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        stop, raised = threading.Event(), list[Exception]()
+        writer = ledger_writer.Writer(self.settings, self.clock, self.engine)
+
+        def loop() -> None:
+            try:
+                writer.run(stop)
+            except Exception as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(30)
+        assert raised == []
+
+    def rebuild(self, folder: Path) -> Summary:
+        folder.mkdir(exist_ok=True)
+        with Progress(disable=True) as progress:
+            return rebuild.rebuild(self.settings, folder, progress, workers=1)
+
+    def rows(self) -> dict[str, tuple[Any, ...]]:
+        """What the ledger says of every obligation, but for running totals; and of every application."""
+        running_totals = ("elapsed_us", "business_us")
+        with self.engine.connect() as conn:
+            found = {
+                row["obligation_id"]: tuple(row[n] for n in SAID if row["ended_at"] or n not in running_totals)
+                for row in conn.execute(select(obligation)).mappings()
+            }
+            states = conn.execute(select(application.c.application_id, application.c.state, application.c.ended_at)).all()
+            held = conn.execute(select(holding).order_by(holding.c.application_id, holding.c.seq)).all()
+        return found | {f"state {row[0]}": tuple(row) for row in states} | {"held": tuple(map(tuple, held))}
+
+
+@pytest.fixture
+def here(topics: MakeTopics, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    url = request.getfixturevalue("postgres") if getattr(request, "param", "") == "postgresql" else ""
+    deploy = deploy_folder(tmp_path / "deploy", [ACCOUNT])
+    settings = topics(
+        deploy_dir=deploy,
+        ledger_url=url,
+        ledger_metrics_port=ports.free(),
+        track_metrics_port=ports.free(),
+        tick_seconds=3600.0,
+    )
+    one = Running(settings, FileClock(tmp_path / "clock"))
+    facts = told()
+    end = max(fact.received_at for fact in facts) + 30 * DAY
+    one.clock.set(end)
+    one.feed(facts, end)
+    yield one
+    one.engine.dispose()
+
+
+def declared(settings: Settings) -> Mapping[str, frozenset[str]]:
+    return declared_kinds(load_sources(settings.deploy_dir))
+
+
+def found(summary: Summary) -> dict[str, str]:
+    return {line["subject"]: line["cause"] for line in summary.lines()}
+
+
+def damage(engine: Engine) -> dict[str, str]:
+    """Harm the ledger in every way a row can be harmed; returns what a rebuild has to say of it."""
+    o = obligation.c
+    with writing(engine) as conn:
+        ended = conn.execute(select(o.obligation_id).where(o.ended_at.is_not(None)).order_by(o.obligation_id)).scalars().all()
+        late = conn.execute(select(o.obligation_id).where(o.verdict == "overdue").order_by(o.obligation_id)).scalars().all()
+        states = conn.execute(select(application.c.application_id).order_by(application.c.application_id)).scalars().all()
+        assert states[0] == MOVED
+        lost, verdict, receipt, elsewhere, bare = ended[0], late[0], ended[1], ended[2], late[1]
+        conn.execute(delete(obligation).where(o.obligation_id == lost))
+        conn.execute(update(obligation).where(o.obligation_id == verdict).values(verdict="met", reason="because I say so"))
+        conn.execute(update(obligation).where(o.obligation_id == receipt).values(receipt={}))
+        conn.execute(update(obligation).where(o.obligation_id == elsewhere).values(requisition_id=f"{ACCOUNT}/r999"))
+        conn.execute(update(obligation).where(o.obligation_id == bare).values(deadline=MONDAY))
+        row = dict(conn.execute(select(obligation).where(o.obligation_id == ended[3])).mappings().one())
+        invented = f"review_candidate:{ACCOUNT}/r777:a1:1"
+        conn.execute(insert(obligation), [{**row, "obligation_id": invented, "requisition_id": f"{ACCOUNT}/r777"}])
+        conn.execute(delete(application).where(application.c.application_id == states[0]))
+        conn.execute(update(holding).where(holding.c.application_id == states[1]).values(holder="candidate"))
+    altered = dict.fromkeys((verdict, receipt, elsewhere, bare, states[1]), "altered")
+    return {**altered, lost: "missing", states[0]: "missing", invented: "not_from_facts"}
+
+
+def test_nothing_differs_until_the_ledger_is_damaged_and_then_exactly_that_is_mended(
+    here: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with here.tracker(), here.writer():
+        undisturbed = here.rebuild(tmp_path / "first")
+        assert undisturbed.differences == 0, found(undisturbed)
+        assert undisturbed.subjects > 140
+        before = here.rows()
+        harm = damage(here.engine)
+        capsys.readouterr()
+        assert rebuild.run(here.settings, apply=False, as_json=True, workers=1) == 65
+        listed = json.loads(capsys.readouterr().out)["differences"]
+        assert {d["subject"]: d["cause"] for d in listed} == harm
+        assert len(listed) == len(harm) + 1, "the application that moved is told by both of its requisitions"
+        assert rebuild.run(here.settings, apply=True, as_json=True, workers=1) == 0
+        assert json.loads(capsys.readouterr().out)["mended"] == len(listed)
+        assert found(here.rebuild(tmp_path / "second")) == {}
+        assert rebuild.run(here.settings, apply=True, as_json=False, workers=1) == 0
+        assert "the ledger is what the facts give" in capsys.readouterr().out
+    after = here.rows()
+    invented = next(key for key, cause in harm.items() if cause == "not_from_facts")
+    ended = after.pop(invented)
+    assert ended[SAID.index("verdict")] == "cancelled"
+    assert after == before
+    with here.engine.connect() as conn:
+        causes = {row.obligation_id: row.cause for row in conn.execute(select(rebuilt))}
+        current = {row.obligation_id: row.revision_no for row in conn.execute(select(obligation))}
+        silent = {row.obligation_id: row.revision_no for row in conn.execute(select(rebuilt))}
+    assert causes == {key: cause for key, cause in harm.items() if ":" in key}
+    assert silent == {key: current[key] for key in silent}, "what was mended is a revision that pages nobody"
+
+
+@pytest.mark.parametrize("here", ["postgresql"], indirect=True)
+def test_an_empty_ledger_is_filled_from_the_facts_alone(here: Running, tmp_path: Path) -> None:
+    with here.tracker():
+        with here.writer():
+            assert here.rebuild(tmp_path / "first").differences == 0
+        whole = here.rows()
+        lost = Running(replace(here.settings, ledger_url=f"sqlite:///{tmp_path / 'empty.db'}"), here.clock)
+        with writing(lost.engine) as conn, here.engine.connect() as old:  # as if the outcomes so far were gone as well
+            positions = [dict(row) for row in old.execute(select(consumer_position)).mappings()]
+            conn.execute(insert(consumer_position), positions)
+        with lost.writer():
+            assert rebuild.run(lost.settings, apply=True, as_json=False, workers=1) == 0
+            assert lost.rebuild(tmp_path / "second").differences == 0
+    given = {key: row for key, row in whole.items() if key == "held" or "no longer applies" not in row}
+    assert lost.rows() == given
+    with lost.engine.connect() as conn:
+        assert set(conn.execute(select(rebuilt.c.cause)).scalars()) == {"missing"}
+    lost.engine.dispose()
+
+
+def test_what_a_tracker_forgot_it_is_told_again(here: Running, tmp_path: Path) -> None:
+    """A zombie's older row, a lost row and an older requisition, back from the changelog."""
+    with here.tracker(), here.writer():
+        assert here.rebuild(tmp_path / "first").differences == 0
+    whole = here.rows()
+    stale, lost, requisition = forget(here.settings)
+    shutil.rmtree(here.settings.state_dir / "workers")
+    with here.tracker(), here.writer():
+        assert found(here.rebuild(tmp_path / "second")) == dict.fromkeys((stale, lost, requisition), "tracker")
+        assert rebuild.run(here.settings, apply=True, as_json=False, workers=2) == 0
+        assert here.rebuild(tmp_path / "third").differences == 0
+        assert here.rows() == whole
+    agreement, checked = load_agreement(here.settings.deploy_dir), 0
+    with reader(here.settings) as consumer:
+        for number in range(PARTITIONS):
+            state, part = TrackerState(consumer, here.settings, number), Partition(declared(here.settings))
+            state.catch_up()
+            topic = here.settings.topic("ats.facts")
+            for records in one_partition(consumer, topic, number, end_of(consumer, topic, number)):
+                for record in records:
+                    part.take(record.key, record.value)
+            for values in part.requisitions.values():
+                for subject in judge(values, agreement, part.completeness, part.as_of()):
+                    told = {key: mark for key, (mark, _) in state.row(subject.key).published.items() if mark != GONE}
+                    evaluation = subject.evaluation
+                    assert told == {one.subject: one.fingerprint for one in (*evaluation.said, *evaluation.held)}
+                    checked += len(told)
+    assert checked > 300, "the tracker believes to have said what the facts give, and the ledger has it"
+
+
+def test_a_tracker_or_a_ledger_that_lags_is_named(here: Running, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with Progress(disable=True) as progress:
+        with here.tracker():
+            until(lambda: folded(here.settings), 40)
+            with pytest.raises(rebuild_partition.Behind, match=r"the ledger has read .*sla.outcomes:\d up to offset 0"):
+                rebuild.rebuild(here.settings, folder, progress, workers=1, patience=0)
+        here.feed([], MONDAY + 300 * DAY)
+        with pytest.raises(rebuild_partition.Behind, match=r"the track worker has folded .*ats.facts:\d up to offset"):
+            rebuild.rebuild(here.settings, folder, progress, workers=1, patience=0)
+
+
+def folded(settings: Settings) -> bool:
+    with reader(settings) as consumer:
+        ends = [end_of(consumer, settings.topic("ats.facts"), number) for number in range(PARTITIONS)]
+        try:
+            return [TrackerState(consumer, settings, n).catch_up().offset + 1 for n in range(PARTITIONS)] == ends
+        except Unreachable:
+            return False
+
+
+def forget(settings: Settings) -> tuple[str, str, str]:
+    """Write into the changelog: a row as it was one fact ago, the end of another, an older requisition; whose they are."""
+    changes: dict[bytes, bytes | None] = {}
+    with reader(settings) as consumer:
+        for number in range(PARTITIONS):
+            state = TrackerState(consumer, settings, number)
+            state.catch_up()
+            rows = [key for key, _ in state.items(b"a\0") if len(state.row(key).facts) > 2]
+            own = [key for key, _ in state.items(b"r\0") if len(state.row(key).facts) > 2]
+            if len(rows) < 2 or not own:
+                continue
+            for key in (rows[0], own[0]):
+                row = state.row(key)
+                row.facts = row.facts[:-1]
+                row.published = {}
+                Rows(state, changes).save(row)
+            changes[rows[1]] = None
+            producer = KafkaProducer(bootstrap_servers=settings.brokers)
+            for key, value in changes.items():
+                producer.send(f"{settings.app_id}-track-state-changelog", value, key=key, partition=number).get(30)
+            producer.close()
+            return rows[0].split(b"\0")[2].decode(), rows[1].split(b"\0")[2].decode(), own[0].split(b"\0")[1].decode()
+    raise AssertionError("no partition has enough rows")
