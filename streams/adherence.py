@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from schemas.outcome import Side, Verdict
 from schemas.policy import Policy
@@ -39,6 +40,12 @@ class Counts:
     def adherence(self) -> float | None:
         """met / (met + missed + overdue); None where nothing was due."""
         return self.met / self.n if self.n else None
+
+    @property
+    def adherence_without_exceptions(self) -> float | None:
+        """met / (n + excused): what was excused counted as what it would have been, missed. None where nothing was due."""
+        due = self.n + self.excused
+        return self.met / due if due else None
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, v) + getattr(other, v) for v in self.__slots__))
@@ -84,16 +91,24 @@ def goal_met(counts: Counts, objective: float, minimum_n: int) -> bool:
     return counts.n >= minimum_n and counts.met >= objective * counts.n
 
 
+def standing(counts: Counts, objective: float, minimum_n: int) -> Literal["course_correct", "goal_met", "none"]:
+    """The signal of one commitment: missed beyond chance, met, or neither; neither under the minimum n. Never both."""
+    if goal_met(counts, objective, minimum_n):
+        return "goal_met"
+    return "course_correct" if counts.n >= minimum_n and missed_beyond_chance(counts, objective) else "none"
+
+
 def side_score(counts_of: Promises, policy: Policy, side: Side, minimum_n: int) -> float | None:
     """Weighted mean of the adherence of one side's commitments; None if the side has fewer than `minimum_n` due in all.
 
     Each commitment counts by the weight of its stanza, not by its number of obligations, so that many small promises do
-    not drown the important one. A commitment with nothing due does not count.
+    not drown the important one. A commitment with nothing due does not count, nor one with fewer than a minimum n of its own.
     """
     counted = [
         (commitment.weight, counts)
         for commitment in {c.name: c for c in policy.enabled() if c.side in (side, "holder")}.values()
-        if (counts := counts_of.get((side, commitment.name))) is not None and counts.n > 0 and commitment.weight > 0
+        if (counts := counts_of.get((side, commitment.name))) is not None and commitment.weight > 0
+        if counts.n >= (commitment.minimum_n or 1)
     ]
     if sum(counts.n for _, counts in counted) < max(1, minimum_n):
         return None
@@ -130,6 +145,46 @@ def index_interval(counts_of: Promises, policy: Policy, *, seed: int = 7, rounds
         assert value is not None  # resampling keeps every n
         drawn.append(value)
     return _percentile(sorted(drawn), 0.025), _percentile(sorted(drawn), 0.975)
+
+
+def direction(
+    before: Promises, after: Promises, policy: Policy, *, seed: int = 7, rounds: int = 1000, level: float = 0.05
+) -> Literal["better", "worse", "unchanged"] | None:
+    """Whether the index moved by more than chance between two periods; None where one of them has no index.
+
+    Seeded permutation test, two-sided: were nothing different, the kept promises of each commitment would be spread over the
+    two periods at random (each keeps its n). `unchanged` unless fewer than `level` of the draws move the index as far.
+    """
+    first, second = index(before, policy), index(after, policy)
+    if first is None or second is None:
+        return None
+    rng = random.Random(seed)  # noqa: S311 - statistics, not secrets
+    moved, as_far = abs(second - first), 0
+    both = sorted(before.keys() | after.keys())
+    pairs = [(promise, before.get(promise, Counts()), after.get(promise, Counts())) for promise in both]
+    for _ in range(rounds):
+        earlier, later = {}, {}
+        for promise, one, other in pairs:
+            met = _spread(one.met + other.met, other.n, one.n + other.n, rng)
+            later[promise] = Counts(met=met, missed=other.n - met)
+            kept = one.met + other.met - met
+            earlier[promise] = Counts(met=kept, missed=one.n - kept)
+        drawn = index(earlier, policy), index(later, policy)
+        assert drawn[0] is not None and drawn[1] is not None  # every n stays
+        as_far += abs(drawn[1] - drawn[0]) >= moved - 1e-12
+    if (as_far + 1) / (rounds + 1) >= level:
+        return "unchanged"
+    return "better" if second > first else "worse"
+
+
+def _spread(met: int, chosen: int, total: int, rng: random.Random) -> int:
+    """How many of `met` kept promises are among `chosen` of `total` drawn at random (hypergeometric)."""
+    fewer = min(met, total - met)  # drawn one by one, so the rarer kind
+    found, left = 0, chosen
+    for number in range(fewer):
+        if rng.random() * (total - number) < left:
+            found, left = found + 1, left - 1
+    return found if fewer == met else chosen - found
 
 
 def _resampled(counts: Counts, rng: random.Random) -> Counts:

@@ -23,7 +23,7 @@ from schemas.policy import Policy
 from schemas.sources import Sources
 from streams import closed_periods, ledger
 from streams.access import Access
-from streams.adherence import Counts, index, index_interval, side_score, wilson
+from streams.adherence import Counts, Promises, direction, index, index_interval, side_score, wilson
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.clock import Clock
@@ -31,6 +31,7 @@ from streams.close import NotClosed, document, reported
 from streams.ledger_database import snapshot
 from streams.period import InvalidPeriod, Period
 from streams.settings import Settings
+from streams.snapshot import in_force
 from streams.time_to_fill import TIME_TO_FILL, times_to_fill
 
 #: What an index is of, and the ledger's columns for it.
@@ -145,10 +146,12 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         month, at = Period.month(period, policy.reporting_zone), now()
         with snapshot(engine) as conn:
             groups = ledger.adherence_counts(conn, month.start, month.end, at, [BY[name] for name in names])
-        found = [
-            dict(zip(names, group.key, strict=True)) | _said(group.counts) | {"enough": group.counts.n >= policy.minimum_n}
-            for group in groups
-        ]
+        least = {commitment.name: policy.minimum_for(commitment) for commitment in in_force(policy, at).values()}
+        found: list[dict[str, Any]] = []
+        for group in groups:
+            key = dict(zip(names, group.key, strict=True))
+            minimum = least.get(key.get("commitment", ""), policy.minimum_n)
+            found.append(key | _said(group.counts) | {"minimum_n": minimum, "enough": group.counts.n >= minimum})
         return _head(month, at) | {"minimum_n": policy.minimum_n, "groups": found}
 
     @app.get("/v1/index", dependencies=[Depends(reader)])
@@ -156,13 +159,17 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         """The partnership index of each team, requisition or recruiter-manager pair, month by month up to now.
 
         `period` is the last of `months` months. With n, both side scores and the 95 % bootstrap interval; no value for what
-        has fewer obligations than the minimum n on a side.
+        has fewer obligations than the minimum n on a side. `direction`: against the month before, beyond chance.
         """
         last, at = Period.month(period, policy.reporting_zone), now()
         rows: list[dict[str, Any]] = []
         with snapshot(engine) as conn:
-            for month in last.and_before(min(max(months, 1), 36)):
-                rows += _indices(conn, month, at, by, policy)
+            earlier, *asked = last.and_before(min(max(months, 1), 36) + 1)
+            before = _promises(conn, earlier, at, by)
+            for month in asked:
+                found = _promises(conn, month, at, by)
+                rows += [_index(month, by, who, promises, before.get(who, {}), policy) for who, promises in sorted(found.items())]
+                before = found
         return _head(last, at) | {"by": by, "minimum_n": policy.minimum_n, "rows": rows}
 
     @app.get("/v1/time-to-fill", dependencies=[Depends(reader)])
@@ -185,28 +192,34 @@ def _head(month: Period, at: datetime) -> dict[str, Any]:
     return {"period": month.name, "zone": month.zone, "start": month.start, "end": month.end, "as_of": at}
 
 
-def _indices(conn: Connection, month: Period, at: datetime, by: str, policy: Policy) -> list[dict[str, Any]]:
-    """One row for each team, requisition or pair with obligations due in the month."""
-    columns = PARTNERSHIPS[by]
+def _promises(conn: Connection, month: Period, at: datetime, by: str) -> dict[tuple[str, ...], dict[tuple[str, str], Counts]]:
+    """Counts by side and commitment of each team, requisition or pair with obligations due in the month."""
     found: dict[tuple[str, ...], dict[tuple[str, str], Counts]] = defaultdict(dict)
-    for group in ledger.adherence_counts(conn, month.start, month.end, at, (*columns, "side", "commitment")):
+    for group in ledger.adherence_counts(conn, month.start, month.end, at, (*PARTNERSHIPS[by], "side", "commitment")):
         *who, side, commitment = group.key
         found[tuple(who)][side, commitment] = group.counts
-    return [
-        {
-            "period": month.name,
-            **dict(zip(columns, who, strict=True)),
-            "n": sum(counts.n for counts in promises.values()),
-            **{side.value: side_score(promises, policy, side, policy.minimum_n) for side in Side},
-            "index": index(promises, policy),
-            "interval": index_interval(promises, policy),
-        }
-        for who, promises in sorted(found.items())
-    ]
+    return found
+
+
+def _index(month: Period, by: str, who: tuple[str, ...], promises: Promises, before: Promises, policy: Policy) -> dict[str, Any]:
+    """One row: a month of one team, requisition or pair."""
+    return {
+        "period": month.name,
+        **dict(zip(PARTNERSHIPS[by], who, strict=True)),
+        "n": sum(counts.n for counts in promises.values()),
+        **{side.value: side_score(promises, policy, side, policy.minimum_n) for side in Side},
+        "index": index(promises, policy),
+        "interval": index_interval(promises, policy),
+        "direction": direction(before, promises, policy),
+    }
 
 
 def _said(counts: Counts) -> dict[str, Any]:
-    return asdict(counts) | {"n": counts.n, "adherence": counts.adherence, "interval": wilson(counts.met, counts.n)}
+    with_and_without = {
+        "adherence": counts.adherence,
+        "adherence_without_exceptions": counts.adherence_without_exceptions,
+    }
+    return asdict(counts) | {"n": counts.n, **with_and_without, "interval": wilson(counts.met, counts.n)}
 
 
 def _statements(app: FastAPI, engine: Engine, agreement: Agreement, reader: Callable[..., str]) -> None:

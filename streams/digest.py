@@ -117,12 +117,8 @@ def _goals(agreement: Agreement, facts: Facts, as_of: datetime, *, met: bool) ->
     for side in Side:
         for commitment in in_force(agreement.policy, as_of).values():
             counts = facts.judged.get((side, commitment.name), Counts())
-            verdict = (
-                adherence.goal_met(counts, commitment.objective, agreement.policy.minimum_n)
-                if met
-                else adherence.missed_beyond_chance(counts, commitment.objective)
-            )
-            if verdict:
+            found = adherence.standing(counts, commitment.objective, agreement.policy.minimum_for(commitment))
+            if found == ("goal_met" if met else "course_correct"):
                 lines.append(f"{holder_words(side)}: {_share(commitment.name, counts)}; the goal is {commitment.objective:.0%}")
     return lines
 

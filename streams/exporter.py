@@ -112,6 +112,8 @@ class LedgerCollector:
         promised = [(c, side) for c in known for side in (Side if c.side == "holder" else (c.side,))]
         yield gauge(metrics.OBJECTIVE, [((c.name, side), c.objective) for c, side in promised])
         yield gauge(metrics.WEIGHT, [((c.name, side), c.weight) for c, side in promised])
+        least = self._agreement.policy.minimum_for
+        yield gauge(metrics.COMMITMENT_MINIMUM_N, [((c.name, side), least(c)) for c, side in promised])
         for metric, suffix in ((metrics.TARGET_DAYS, "days"), (metrics.TARGET_SECONDS, "hours")):
             units = [unit for unit in LABELLED_UNITS if unit.endswith(suffix)]
             targets = [((c.name, s, u), getattr(c.target, u, None), LABELLED_UNITS[u]) for c, s in promised for u in units]
@@ -149,6 +151,7 @@ class LedgerCollector:
         ]
         bounds = [(labels, adherence.wilson(n.met, n.n)) for labels, n in rows]
         yield gauge(metrics.ADHERENCE, [(labels, n.adherence) for labels, n in rows])
+        yield gauge(metrics.ADHERENCE_STRICT, [(labels, n.adherence_without_exceptions) for labels, n in rows])
         yield gauge(metrics.ADHERENCE_N, [(labels, n.n) for labels, n in rows])
         yield gauge(metrics.ADHERENCE_MET, [(labels, n.met) for labels, n in rows])
         yield gauge(metrics.ADHERENCE_LOW, [(labels, b and b[0]) for labels, b in bounds])
@@ -157,13 +160,15 @@ class LedgerCollector:
     def _scores(self, shot: Snapshot) -> Iterator[Family]:
         policy = self._agreement.policy
         agreed = in_force(policy, shot.now)
-        goals = [
-            ((c, side, team), shot.windows["90d"].get((team, side, c), Counts()), agreed[c].objective)
-            for team, side, c in self._cells(shot)
-            if c in agreed
-        ]
-        yield gauge(metrics.GOAL_MISSED, [(k, float(adherence.missed_beyond_chance(n, o))) for k, n, o in goals])
-        yield gauge(metrics.GOAL_MET, [(k, float(adherence.goal_met(n, o, policy.minimum_n))) for k, n, o in goals])
+        cells = [(team, side, agreed[c]) for team, side, c in self._cells(shot) if c in agreed]
+        goals = {
+            (c.name, side, team): adherence.standing(
+                shot.windows["90d"].get((team, side, c.name), Counts()), c.objective, policy.minimum_for(c)
+            )
+            for team, side, c in cells
+        }
+        yield gauge(metrics.GOAL_MISSED, [(k, float(found == "course_correct")) for k, found in goals.items()])
+        yield gauge(metrics.GOAL_MET, [(k, float(found == "goal_met")) for k, found in goals.items()])
         scores = {
             (side.value, team, window): adherence.side_score(_of_team(counts, team), policy, side, policy.minimum_n)
             for window, counts in shot.windows.items()

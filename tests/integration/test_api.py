@@ -16,6 +16,7 @@ from schemas.outcome import ApplicationState, Holding, Side, Verdict
 from schemas.sources import Account, SecretRef, Sources, Token
 from streams import api, close, ledger
 from streams.access import Access, Identity
+from streams.agreement import Agreement
 from streams.check import load_agreement
 from streams.ledger_database import connect
 from streams.settings import ROOT, Settings
@@ -139,6 +140,7 @@ def test_adherence_is_the_ledgers_with_n_and_interval(client: Client) -> None:
         0.625,
     )
     assert manager["enough"]
+    assert manager["adherence_without_exceptions"] == 0.625
     assert manager["interval"][0] < 0.625 < manager["interval"][1]
     assert recruiter["adherence"] == 1.0
     (by_requisition,) = client.get("/v1/adherence?period=2026-05&by=requisition").json()["groups"]
@@ -165,6 +167,48 @@ def test_the_index_of_requisitions_and_of_pairs_is_given_month_by_month(client: 
     (pair,) = client.get("/v1/index?period=2026-06&by=pair&months=2").json()["rows"]
     assert (pair["period"], pair["n"], pair["index"]) == ("2026-05", 14, requisition["index"])
     assert {"recruiter", "hiring_manager"} <= set(pair)
+
+
+def test_adherence_is_said_with_and_without_exceptions(engine: Engine, client: Client) -> None:
+    deliver(engine, [outcome(an_obligation("a7", Verdict.EXCUSED, owner="p-007"), 20)])
+    (manager, _) = client.get("/v1/adherence?period=2026-05&by=side").json()["groups"]
+    assert (manager["n"], manager["excused"]) == (7, 1)
+    assert (manager["adherence"], manager["adherence_without_exceptions"]) == (5 / 7, 0.625)
+
+
+def test_a_commitment_s_own_minimum_n_counts_where_its_figure_is_shown(engine: Engine) -> None:
+    commitments = tuple(
+        c.model_copy(update={"minimum_n": 9}) if c.name == "review_candidate" else c for c in AGREEMENT.policy.commitments
+    )
+    strict = Agreement(AGREEMENT.policy.model_copy(update={"commitments": commitments}), AGREEMENT.calendars, AGREEMENT.people)
+    found = Client(api.application(engine, strict, ACCESS, lambda: NOW)).get("/v1/adherence?period=2026-05&by=commitment").json()
+    assert {g["commitment"]: (g["n"], g["minimum_n"], g["enough"]) for g in found["groups"]} == {
+        "first_slate": (6, 5, True),
+        "review_candidate": (8, 9, False),
+    }
+
+
+def test_the_index_says_whether_it_moved_beyond_chance(engine: Engine, client: Client) -> None:
+    late = {"deadline": T0 + timedelta(days=30)}  # in June
+    worse = [an_obligation(f"b{n}", Verdict.MISSED, owner=f"p-{n:03}", **late) for n in range(8)]
+    slates = [
+        an_obligation(f"s{n}", Verdict.MET, side=Side.TALENT_ACQUISITION, commitment="first_slate", **late) for n in range(6)
+    ]
+    deliver(engine, [outcome(body, 30) for body in [*worse, *slates]])
+    may, june = (
+        Client(api.application(engine, AGREEMENT, ACCESS, lambda: NOW + timedelta(days=9)))
+        .get("/v1/index?period=2026-06&months=2")
+        .json()["rows"]
+    )
+    assert (may["period"], may["direction"]) == ("2026-05", None)
+    assert (june["period"], june["direction"]) == ("2026-06", "worse")
+    assert june["index"] < may["index"]
+    (alone,) = (
+        Client(api.application(engine, AGREEMENT, ACCESS, lambda: NOW + timedelta(days=9)))
+        .get("/v1/index?period=2026-06")
+        .json()["rows"]
+    )
+    assert alone == june
 
 
 def test_holders_are_counted_up_to_now(client: Client) -> None:

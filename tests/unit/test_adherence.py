@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from schemas.outcome import Side
 from streams.adherence import (
     Counts,
+    chance_of_so_few,
+    direction,
     goal_met,
     index,
     index_interval,
     missed_beyond_chance,
     partnership_index,
     side_score,
+    standing,
     wilson,
 )
 from tests.stories import agreement
@@ -89,3 +92,59 @@ def test_a_large_team_is_judged_as_a_small_one_is() -> None:
     assert not missed_beyond_chance(Counts(met=17_960, missed=2_040), 0.9), "within chance of 18,000"
     assert not missed_beyond_chance(Counts(met=20_000), 1.0)
     assert missed_beyond_chance(Counts(met=19_999, missed=1), 1.0)
+
+
+def test_adherence_is_shown_with_and_without_exceptions() -> None:
+    counts = Counts(met=6, missed=1, overdue=1, excused=2, cancelled=9, unverified=3)
+    assert (counts.adherence, counts.adherence_without_exceptions) == (0.75, 0.6)
+    assert Counts(excused=2).adherence_without_exceptions == 0.0
+    assert Counts(excused=2).adherence is None
+    assert Counts(cancelled=2).adherence_without_exceptions is None
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.5, 0.9, 0.95, 1.0]), st.integers(1, 10))
+def test_a_signal_is_one_of_three_and_none_under_the_minimum_n(met: int, missed: int, objective: float, minimum: int) -> None:
+    counts = Counts(met=met, missed=missed)
+    found = standing(counts, objective, minimum)
+    assert (found == "goal_met") == goal_met(counts, objective, minimum)
+    assert (found == "course_correct") == (counts.n >= minimum and missed_beyond_chance(counts, objective))
+    assert counts.n >= minimum or found == "none"
+
+
+def test_the_exact_binomial_agrees_with_a_table() -> None:
+    # P(X <= 7 | 10, 0.9): any table of the cumulative binomial distribution
+    assert round(chance_of_so_few(7, 10, 0.9), 4) == 0.0702
+    assert round(chance_of_so_few(16, 20, 0.9), 4) == 0.1330
+
+
+def test_a_minimum_n_of_a_commitment_keeps_it_out_of_the_score_until_there_is_enough() -> None:
+    commitments = tuple(c.model_copy(update={"minimum_n": 20}) if c.name == "submit_feedback" else c for c in POLICY.commitments)
+    policy = POLICY.model_copy(update={"commitments": commitments})
+    few = {(HM, "submit_feedback"): Counts(missed=19), (HM, "decide"): Counts(met=10)}
+    enough = {(HM, "submit_feedback"): Counts(missed=20), (HM, "decide"): Counts(met=10)}
+    assert side_score(few, policy, Side.HIRING_MANAGER, 5) == 1.0
+    assert side_score(enough, policy, Side.HIRING_MANAGER, 5) == 0.5
+    assert side_score(few, POLICY, Side.HIRING_MANAGER, 5) == 0.5
+
+
+def moved(before: tuple[int, int], after: tuple[int, int]) -> str | None:
+    """Direction of the index where TA always keeps its word and the manager kept so many of so many decisions."""
+    ta = {(TA, "first_slate"): Counts(met=10)}
+    first, second = (ta | {(HM, "decide"): Counts(met=met, missed=n - met)} for met, n in (before, after))
+    return direction(first, second, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [  # with one commitment that can differ it is Fisher's exact test; two-sided p, as published calculators give it
+        ((8, 20), (18, 20), "better"),  # p = 0.002
+        ((18, 20), (8, 20), "worse"),
+        ((13, 20), (18, 20), "unchanged"),  # p = 0.127
+        ((18, 20), (18, 20), "unchanged"),
+        ((2, 5), (5, 5), "unchanged"),  # p = 0.167, though all were kept
+        ((0, 5), (5, 5), "better"),  # p = 0.008
+        ((4, 4), (5, 5), None),  # no index under the minimum n
+    ],
+)
+def test_the_index_moves_only_beyond_chance(before: tuple[int, int], after: tuple[int, int], said: str | None) -> None:
+    assert moved(before, after) == said
