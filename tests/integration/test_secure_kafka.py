@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -28,9 +31,11 @@ from streams.errors import InvalidConfiguration
 from streams.ledger import open_ledger
 from streams.ledger_tables import application
 from streams.settings import ROOT, Settings
+from streams.whole_topic import everything, reader
+from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES
 from tests.greenhouse import headers as raw_headers
-from tests.secured import CLIENT_SECRET, PASSWORD, USER, certificates, secured_node, token_endpoint
+from tests.secured import CLIENT_SECRET, PASSWORD, USER, certificates, leaf, secured_node, token_endpoint
 
 pytestmark = pytest.mark.kafka
 
@@ -44,7 +49,9 @@ def secured() -> Iterator[Settings]:
         folder = Path(name)
         (folder / "password").write_text(PASSWORD + "\n")
         (folder / "state").mkdir()
-        with secured_node(folder) as (node, ca):
+        with secured_node(folder) as (node, ca, other):
+            certificate, key = leaf(folder, "worker")
+            (folder / "mutual").write_text(json.dumps([other, str(certificate), str(key)]))
             yield Settings(
                 brokers=node.bootstrap,
                 kafka_security_protocol="SASL_SSL",
@@ -124,12 +131,61 @@ def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Setti
         assert secret.encode() not in logs
 
 
+def ways_in(secured: Settings) -> dict[str, Settings]:
+    """Every login that is left, each with topics of its own."""
+    other, certificate, key = json.loads((secured.state_dir.parent / "mutual").read_text())
+    found = {name: replace(secured, kafka_sasl_mechanism=name) for name in ("SCRAM-SHA-256", "PLAIN")}
+    ours = {
+        "kafka_ssl_certfile": certificate,
+        "kafka_ssl_keyfile": key,
+        "kafka_sasl_username": "",
+        "kafka_sasl_password_file": "",
+    }
+    found["certificate"] = replace(secured, brokers=other, kafka_security_protocol="SSL", **ours)
+    for number, (name, settings) in enumerate(found.items()):
+        state = secured.state_dir.parent / f"way-{number}"
+        state.mkdir(exist_ok=True)
+        own = {"topic_prefix": f"way{number}.", "app_id": f"way{number}", "state_dir": state, "deploy_dir": state}
+        found[name] = replace(settings, **own, normalise_metrics_port=ports.free(), poller_metrics_port=ports.free())
+    return found
+
+
+def test_poller_and_normalise_come_in_by_plain_scram_256_and_certificate(secured: Settings) -> None:
+    """The poller has kafka-python's clients, a producer and a consumer; normalise has aiokafka's."""
+    job = {"id": 7, "status": "open", "opened_at": "2026-03-01T16:00:00Z", "updated_at": "2026-03-01T16:00:00Z"}
+    nothing = {name: [] for name in ("/job_hiring_managers", "/job_owners", "/openings")}
+    with ExitStack() as stack:
+        origin = stack.enter_context(serving(FakeHarvest({"/jobs": [job], **nothing})))
+        api = {"base_url": f"{origin}/v3", "token_url": f"{origin}/token", "user": "7"}
+        secrets = {"client_id": {"env": "T_CLIENT"}, "client_secret": {"env": "T_SECRET"}}
+        account = {"account": "greenhouse", "system": "greenhouse", "polled": ["jobs"], "poll_every": 0.5, "api": api | secrets}
+        ways = ways_in(secured)
+        for settings in ways.values():
+            (settings.deploy_dir / "sources.yaml").write_text(json.dumps({"tenant": "acme", "accounts": [account]}))
+            shutil.copy(ROOT / "deploy/stages.yaml", settings.deploy_dir)
+            topics.verify(settings)
+            start(stack, settings, "worker", "normalise")
+            start(stack, settings, "poll", T_CLIENT="client", T_SECRET="hush")
+
+        def opened(settings: Settings) -> bool:
+            with reader(settings) as consumer:
+                return any(b"requisition.opened" in record.value for record in everything(consumer, settings.topic("ats.facts")))
+
+        for settings in ways.values():
+            wait_until(partial(opened, settings))
+    for settings in ways.values():
+        logs = b"".join(path.read_bytes() for path in settings.state_dir.glob("*.log"))
+        assert logs and PASSWORD.encode() not in logs and b"hush" not in logs
+
+
 def test_a_wrong_password_and_a_foreign_authority_are_said_and_nothing_secret_is_shown(secured: Settings, tmp_path: Path) -> None:
     wrong = replace(secured, kafka_sasl_password_file="", app_id="wrong")
     foreign = replace(secured, kafka_ssl_cafile=str(certificates(tmp_path)[0]))
+    nobody = replace(ways_in(secured)["certificate"], kafka_ssl_certfile="", kafka_ssl_keyfile="")
     cases = [
         *((wrong, verb, 78, f"refuses {USER}") for verb in (["topics"], ["worker", "normalise"], ["ledger"])),
         (foreign, ["topics"], 69, "does not answer (by SASL_SSL)"),
+        (nobody, ["topics"], 69, "does not answer (by SSL)"),
     ]
     running = [
         subprocess.Popen(
