@@ -8,16 +8,14 @@ object: facts are known by what happened to the object, so that the three are on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from schemas.fact import Fact
-from schemas.raw import RawHeaders
+from streams.connectors import ashby_interviews as interviews
 from streams.connectors import ashby_objects as objects
 from streams.connectors import signatures
-from streams.connectors.ashby_objects import Reading
-from streams.connectors.payload import Node, Source, parse
-from streams.errors import InvalidPayload, InvalidSignature
-from streams.stages import StageMap
+from streams.connectors.payload import Node, Source
+from streams.connectors.tables import Reading, Tabled, nothing
+from streams.errors import InvalidSignature
 
 
 def submitted(source: Source, data: Node) -> list[Fact]:
@@ -64,7 +62,7 @@ def opening(source: Source, data: Node) -> list[Fact]:
 
 
 def schedule(source: Source, data: Node) -> list[Fact]:
-    return objects.schedule(source, data.required_node("interviewSchedule"))
+    return interviews.schedule(source, data.required_node("interviewSchedule"))
 
 
 def offer(source: Source, data: Node) -> list[Fact]:
@@ -117,12 +115,12 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
         ("application.created", *_ENDED, "application.unrejected", "application.hired", "application.updated"),
     ),
     "application_history": (objects.history, _STAGE),
-    "application_feedback": (objects.feedback, ("scorecard.submitted",)),
-    "interview_schedules": (objects.schedule, ("interview.scheduled", "interview.cancelled")),
+    "application_feedback": (interviews.feedback, ("scorecard.submitted",)),
+    "interview_schedules": (interviews.schedule, ("interview.scheduled", "interview.cancelled")),
     "jobs": (objects.job, (*_JOB, "requisition.reopened")),
     "openings": (objects.opening, ("requisition.approved",)),
     "offers": (objects.offer, _OFFER),
-    "users": (objects.user, ()),
+    "users": (nothing, ()),
 }
 
 #: A record's type by its shape: the first whose fields are all there.
@@ -138,17 +136,16 @@ SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class Ashby:
+class Ashby(Tabled):
     """The connector (streams.connectors.Connector)."""
 
     system = "ashby"
-    success_status = 200
     #: Ashby never tries again after 401, 403, 404, 405 or 410: a secret that was rotated too early would lose events.
     bad_signature_status = 503
-    webhook_kinds = frozenset(kind for _, kinds in ACTIONS.values() for kind in kinds)
-    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
-    )
+    webhooks = ACTIONS
+    records = RECORDS
+    shapes = SHAPES
+    content = ("data",)
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """`Ashby-Signature: sha256=<hex>`: HMAC-SHA256 over the body exactly as it came."""
@@ -158,35 +155,8 @@ class Ashby:
             raise InvalidSignature("no header 'Ashby-Signature: sha256=<hex>'")
         signatures.check(body, [digest], secrets)
 
-    def delivery_id(self, headers: Mapping[str, str]) -> str | None:
-        return None  # webhookActionId is in the body, and that of an action, not of a delivery
-
-    def is_ping(self, body: bytes) -> bool:
-        try:
-            return parse(body).value.get("action") == "ping"
-        except InvalidPayload:
-            return False
-
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         return "action" in body and "data" in body
-
-    def record_type(self, record: Mapping[str, object]) -> str | None:
-        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
-
-    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
-        """One webhook body, or one record of `raw.record_type`, with what the poller put in (docs/connectors.md)."""
-        source, node = Source(raw, stages), parse(body)
-        if raw.channel == "record":
-            if raw.record_type not in RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
-            return RECORDS[raw.record_type][0](source, node)
-        action = node.text("action")
-        if action is None:
-            raise node.missing("action")
-        if action not in ACTIONS:
-            raise InvalidPayload("unknown_action", "action")
-        read = ACTIONS[action][0]
-        return read(source, node.required_node("data")) if read else []
 
 
 ASHBY = Ashby()

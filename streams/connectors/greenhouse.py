@@ -6,18 +6,13 @@ none tells that an interview was scheduled or a scorecard submitted: those are p
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from schemas.fact import Fact
-from schemas.raw import RawHeaders
-from streams.connectors import greenhouse_objects as objects
+from streams.connectors import greenhouse_interviews as interviews
 from streams.connectors import greenhouse_readings as readings
-from streams.connectors.greenhouse_readings import Reading
-from streams.connectors.payload import Source, parse
-from streams.errors import InvalidPayload, InvalidSignature
-from streams.stages import StageMap
+from streams.connectors import signatures
+from streams.connectors.tables import Reading, Tabled, nothing
+from streams.errors import InvalidSignature
 
 _JOB = ("requisition.opened", "requisition.updated", "requisition.closed")
 _OFFER = ("offer.sent", "offer.accepted", "offer.declined", "offer.updated")
@@ -54,15 +49,15 @@ ACTIONS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
 
 #: Record type -> how it is read, and the fact kinds its records can give.
 RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
-    "scheduled_interviews": (objects.interview, ("interview.scheduled",)),
-    "scorecards": (objects.scorecard, ("scorecard.submitted",)),
+    "scheduled_interviews": (interviews.interview, ("interview.scheduled",)),
+    "scorecards": (interviews.scorecard, ("scorecard.submitted",)),
     "jobs": (readings.job_record, _JOB),
     "applications": (readings.application_record, ("application.created", *_REJECTED, "application.updated")),
     "application_stages": (readings.stage_record, ("application.stage_changed",)),
     "offers": (readings.offer_record, ("offer.created", *_OFFER)),
     "approvals": (readings.approval_record, ("requisition.approved", "requisition.updated", "offer.approved")),
     "activity_feed": (readings.activity_feed, ("application.stage_changed",)),
-    "users": (readings.user_record, ()),
+    "users": (nothing, ()),
 }
 
 #: A record's type by its shape: the first whose fields are all there.
@@ -83,57 +78,28 @@ SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class Greenhouse:
+class Greenhouse(Tabled):
     """The connector (streams.connectors.Connector)."""
 
     system = "greenhouse"
-    success_status = 200
-    webhook_kinds = frozenset(kind for _, kinds in ACTIONS.values() for kind in kinds)
-    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
-    )
+    webhooks = ACTIONS
+    records = RECORDS
+    shapes = SHAPES
+    content = ("payload",)
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """`Signature: sha256 <hex>`: HMAC-SHA256 over the body exactly as it came; any of `secrets` may be the one."""
         scheme, _, given = headers.get("signature", "").strip().partition(" ")
-        if scheme.casefold() != "sha256" or not given:
+        digest = signatures.from_hex(given.strip()) if scheme.casefold() == "sha256" else None
+        if digest is None:
             raise InvalidSignature("no header 'Signature: sha256 <hex>'")
-        claimed = given.strip().lower().encode("utf-8", "replace")
-        fitting = [
-            hmac.compare_digest(hmac.digest(secret, body, "sha256").hex().encode(), claimed) for secret in secrets if secret
-        ]
-        if not any(fitting):
-            raise InvalidSignature("the signature does not fit the body under any of the account's secrets")
+        signatures.check(body, [digest], secrets)
 
     def delivery_id(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("greenhouse-event-id") or None
 
-    def is_ping(self, body: bytes) -> bool:
-        try:
-            return parse(body).value.get("action") == "ping"
-        except InvalidPayload:
-            return False
-
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         return "action" in body and "payload" in body
-
-    def record_type(self, record: Mapping[str, object]) -> str | None:
-        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
-
-    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
-        """One webhook body, or one Harvest record of `raw.record_type` (activity feeds wrapped with their candidate_id)."""
-        source, node = Source(raw, stages), parse(body)
-        if raw.channel == "record":
-            if raw.record_type not in RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
-            return RECORDS[raw.record_type][0](source, node)
-        action = node.text("action")
-        if action is None:
-            raise node.missing("action")
-        if action not in ACTIONS:
-            raise InvalidPayload("unknown_action", "action")
-        read = ACTIONS[action][0]
-        return read(source, node.required_node("payload")) if read else []
 
 
 GREENHOUSE = Greenhouse()

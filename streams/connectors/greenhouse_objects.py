@@ -25,9 +25,6 @@ VOCABULARY: dict[str, Any] = {
     # rejection_reason.type.name that says the candidate left, compared in lower case
     "candidate_left": frozenset({"they rejected us", "candidate withdrew", "withdrawn"}),
     "job_status": frozenset({"open", "closed", "draft"}),
-    "interview_status": frozenset({"scheduled", "awaiting_feedback", "complete"}),
-    "recommendation": frozenset({"definitely_not", "strong_no", "no", "mixed", "yes", "strong_yes", "no_decision"}),
-    "not_rated": "no_decision",
     # offer_status (webhook) and status (Harvest) -> the fact kind its resolved_at is the time of
     "offer_resolved": {"accepted": "offer.accepted", "rejected": "offer.declined", "deprecated": "offer.updated"},
     "offer_status": frozenset({"created", "unresolved", "accepted", "rejected", "deprecated"}),
@@ -40,9 +37,6 @@ VOCABULARY: dict[str, Any] = {
     # approval_type, approval_flow_type: start recruiting on a job; make offers on a job; one candidate's offer
     "approves": {"open_job": "requisition.approved", "offer_job": "requisition.updated", "offer_candidate": "offer.approved"},
 }
-
-#: Longer is no stage's name, but text that slipped in.
-STAGE_NAME_LENGTH = 120
 
 
 class Application(NamedTuple):
@@ -100,9 +94,8 @@ def staged(source: Source, node: Node, when: When) -> list[Fact]:
 def _staged(
     source: Source, app: Application, name: str, stage_id: str | None, when: When, actor: str | None = None
 ) -> list[Fact]:
-    if len(name) > STAGE_NAME_LENGTH or not name.isprintable():
-        raise InvalidPayload("not_a_stage_name", "current_stage.name, or the text of an activity")
-    attributes = {"stage": source.stages.of(source.raw.account, name), "stage_name": name, "stage_id": stage_id}
+    where = "current_stage.name, or the text of an activity"
+    attributes = {**source.stage(name, where), "stage_id": stage_id}
     native = (app.id, " ".join(name.casefold().split()))
     return _of_application(source, "application.stage_changed", app, when, native, attributes=attributes, actor=actor)
 
@@ -258,95 +251,6 @@ def offer_progress(source: Source, node: Node) -> list[Fact]:
     return facts
 
 
-def interview(source: Source, node: Node) -> list[Fact]:
-    """One version of a scheduled interview."""
-    native, app = node.required_id("id"), node.required_id("application_id")
-    seen = node.instant("updated_at", "created_at")
-    if seen is None:
-        raise node.missing("updated_at", "created_at")
-    created_at, step, organizer = node.instant("created_at"), node.node("interview"), node.node("organizer")
-    people: list[str] = []
-    cards: dict[str, str] = {}
-    for member in node.nodes("interviewers"):
-        user = member.id("id", "user_id")
-        if user is None:
-            continue  # invited by e-mail only: nobody we could name
-        people.append(user)
-        card = member.id("scorecard_id")
-        if card is not None:
-            cards[source.refs([user])[0]] = card
-    attributes: dict[str, object] = {
-        "status": node.word(VOCABULARY["interview_status"], "status"),
-        "interviewers": list(source.refs(dict.fromkeys(people))),
-        "scorecards": cards,
-        "interview_step_id": step.id("id") if step else node.id("interview_id"),
-        "created_at": created_at.isoformat() if created_at else None,
-    }
-    for name, moment in (("starts", node.node("start")), ("ends", node.node("end"))):
-        at, on = (moment.instant("date_time"), moment.day("date")) if moment else (node.instant(f"{name}_at"), None)
-        attributes[f"{name}_at"] = at.isoformat() if at else None
-        on = on or node.day(f"all_day_{name[:-1]}_on")
-        attributes[f"{name}_on"] = on.isoformat() if on and not at else None
-    return [
-        source.fact(
-            "interview.scheduled",
-            When(seen, Origin.OBJECT),
-            (native,),
-            application=app,
-            interview=native,
-            actor=organizer.id("id") if organizer else node.id("organizer_id"),
-            attributes=attributes,
-        )
-    ]
-
-
-def scorecard(source: Source, node: Node) -> list[Fact]:
-    """A submitted scorecard; a draft gives nothing."""
-    native = node.required_id("id")
-    submitted_at = node.instant("submitted_at")
-    if submitted_at is None:
-        return []
-    interviewed_at, step = node.instant("interviewed_at"), node.node("interview_step")
-    rating = node.word(VOCABULARY["recommendation"], "overall_recommendation", "candidate_rating")
-    unrated = (None, VOCABULARY["not_rated"])
-    rated = [a.word(VOCABULARY["recommendation"], "rating") not in unrated for a in node.nodes("attributes")]
-    attributes = {
-        "scorecard_id": native,
-        "interviewed_at": interviewed_at.isoformat() if interviewed_at else None,
-        "interview_step_id": step.id("id") if step else node.id("interview_step_id"),
-        "rating": rating,
-        "complete": rating not in unrated and all(rated),
-        "rated": rating not in unrated,
-        "reasoned": _has_words(node),
-    }
-    return [
-        source.fact(
-            "scorecard.submitted",
-            When(submitted_at, Origin.OBJECT),
-            (native,),
-            application=node.required_id("application_id"),
-            candidate=node.id("candidate_id"),
-            interview=node.id("scheduled_interview_id"),
-            person=_user(node, "interviewer", required=True),
-            actor=_user(node, "submitted_by") or _user(node, "submitter"),
-            attributes=attributes,
-        )
-    ]
-
-
-def _has_words(node: Node) -> bool:
-    """Whether any reason is written down, in the notes of attributes or in answers; what it says is not looked at."""
-    return any(a.text("note") for a in node.nodes("attributes")) or any(q.text("answer") for q in node.nodes("questions"))
-
-
-def _user(node: Node, name: str, *, required: bool = False) -> str | None:
-    user = node.node(name)
-    native = user.required_id("id", "user_id") if user else node.id(f"{name}_id")
-    if native is None and required:
-        raise node.missing(name, f"{name}_id")
-    return native
-
-
 def activity(source: Source, node: Node, candidate: str, applications: Iterable[Node], only: str | None) -> list[Fact]:
     """A stage change told in English; anything else in the feed gives nothing.
 
@@ -370,7 +274,15 @@ def activity(source: Source, node: Node, candidate: str, applications: Iterable[
             f"{node.path}: wrap the feed as {{candidate_id, application_id, activities}} or with the candidate's applications",
         )
     app = Application(only, candidate, (), False) if only is not None else fitting[0]._replace(candidate=candidate)
-    return _staged(source, app, stage, None, When(node.required_instant("created_at"), Origin.OBJECT), _user(node, "user"))
+    return _staged(source, app, stage, None, When(node.required_instant("created_at"), Origin.OBJECT), user_of(node, "user"))
+
+
+def user_of(node: Node, name: str, *, required: bool = False) -> str | None:
+    user = node.node(name)
+    native = user.required_id("id", "user_id") if user else node.id(f"{name}_id")
+    if native is None and required:
+        raise node.missing(name, f"{name}_id")
+    return native
 
 
 def deleted_applications(node: Node) -> list[str] | None:

@@ -6,16 +6,13 @@ the fact's time is that of the delivery, and its id hangs on the object instead,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from schemas.fact import Fact, Origin
 from streams.connectors import greenhouse_objects as objects
 from streams.connectors.payload import Node, Source, When
+from streams.connectors.tables import Reading
 from streams.errors import InvalidPayload
-
-Reading = Callable[[Source, Node], list[Fact]]
-
 
 # -- webhooks ----------------------------------------------------------------------------------------------------------
 
@@ -235,8 +232,3 @@ def activity_feed(source: Source, feed: Node) -> list[Fact]:
         for activity in inner.nodes("activities")
         for fact in objects.activity(source, activity, candidate, applications, only)
     ]
-
-
-def user_record(source: Source, user: Node) -> list[Fact]:
-    user.required_id("id")  # people.yaml says who is who: a directory record gives no facts
-    return []

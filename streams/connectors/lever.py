@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from schemas.fact import Fact, Origin
 from schemas.raw import RawHeaders
 from streams.connectors import lever_records as records
 from streams.connectors import signatures
-from streams.connectors.lever_records import Reading
 from streams.connectors.payload import Node, Source, When, parse
+from streams.connectors.tables import Reading, Tabled, kinds_of, nothing
 from streams.errors import InvalidPayload, InvalidSignature
-from streams.stages import UNMAPPED, StageMap
+from streams.stages import UNMAPPED
 
 
 def _event(node: Node) -> When:
@@ -131,7 +130,7 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
     "panels": (records.panel, _INTERVIEW),
     "feedback": (records.feedback, ("scorecard.submitted", "scorecard.deleted")),
     "offers": (records.offer, ("offer.created", "offer.approved", "offer.sent", "offer.accepted")),
-    "users": (records.user, ()),
+    "users": (nothing, ()),
 }
 
 #: A record's type by its shape: the first whose fields are all there.
@@ -147,24 +146,23 @@ SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class Lever:
+class Lever(Tabled):
     """The connector (streams.connectors.Connector, streams.connectors.Tokened)."""
 
     system = "lever"
-    success_status = 200
+    webhooks = EVENTS
+    records = RECORDS
+    shapes = SHAPES
+    named_by = ("event",)
     #: Lever tries five more times over a time it does not tell; older than this is not a retry any more but a replay.
     max_age = timedelta(hours=72)
-    webhook_kinds = frozenset(kind for _, kinds in EVENTS.values() for kind in kinds)
     #: What a live webhook says for certain: stages and reasons that stages.yaml does not map by id are left to the poll.
-    vouched_kinds = webhook_kinds - {
+    vouched_kinds = kinds_of(EVENTS) - {
         "application.stage_changed",
         "application.rejected",
         "application.withdrawn",
         "application.updated",
     }
-    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
-    )
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """`signature` in the body: HMAC-SHA256, in hex, over `token` and `triggeredAt` as they are written.
@@ -185,9 +183,6 @@ class Lever:
         except InvalidPayload as error:
             raise InvalidSignature(str(error)) from None
 
-    def delivery_id(self, headers: Mapping[str, str]) -> str | None:
-        return None
-
     def is_ping(self, body: bytes) -> bool:
         """The test that an administrator sends from Lever's settings has the event's name, and no data."""
         try:
@@ -199,23 +194,9 @@ class Lever:
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         return "event" in body and "triggeredAt" in body
 
-    def record_type(self, record: Mapping[str, object]) -> str | None:
-        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
-
-    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
-        """One webhook body, or one record of `raw.record_type`, with what the poller put in (docs/connectors.md)."""
-        source, node = Source(raw, stages), parse(body)
-        if raw.channel == "record":
-            if raw.record_type not in RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
-            return RECORDS[raw.record_type][0](source, node)
-        event = node.text("event")
-        if event is None:
-            raise node.missing("event")
-        if event not in EVENTS:
-            raise InvalidPayload("unknown_action", "event")
-        read = EVENTS[event][0]
-        return read(source, node) if read and node.value.get("data") != {} else []
+    def webhook(self, raw: RawHeaders, node: Node) -> tuple[Reading | None, Node]:
+        reading, content = super().webhook(raw, node)
+        return (None if node.value.get("data") == {} else reading), content
 
 
 def _signed(body: bytes) -> tuple[str, int | str, str]:

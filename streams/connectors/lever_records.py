@@ -8,7 +8,7 @@ puts into a record (`opportunityId`, `stageNames`, `archiveReason`, `previous`) 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,8 +33,6 @@ VOCABULARY: dict[str, Any] = {
     "texts": frozenset({"text", "textarea", "note"}),
     "offer_signed": "signed",
 }
-
-Reading = Callable[[Source, Node], list[Fact]]
 
 
 def minute(moment: datetime) -> str:
@@ -294,8 +292,3 @@ def offer(source: Source, node: Node) -> list[Fact]:
     if node.text("status") == VOCABULARY["offer_signed"]:
         facts.append(source.fact("offer.accepted", source.noticed, (native,), occurrence="signed", **named))
     return facts
-
-
-def user(source: Source, node: Node) -> list[Fact]:
-    node.required_id("id")  # people.yaml says who is who
-    return []

@@ -1,45 +1,23 @@
-"""SmartRecruiters: its thin webhooks and its API's records as facts, its signature, and its handshake.
+"""SmartRecruiters: its thin webhooks as facts, its signature, and its handshake; smartrecruiters_records.py reads the records.
 
 A webhook's body holds ids only; what happened is in headers (`vendor_headers`), and when, is the signed time of the request.
 Where the name of the event alone tells what happened, that is a fact of that time; every other event is a signal that the
-poller's next read answers. An application is a candidate in a job and has no id of its own: ours is `{candidate}.{job}`.
-Every vendor word that decides something is in `VOCABULARY`, `EVENTS` and `RECORDS`. See docs/connectors.md.
+poller follows. `EVENTS` and `RECORDS` say what there is and which fact kinds each can give. See docs/connectors.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import Any
 
 from schemas.fact import Fact, Origin
 from schemas.raw import RawHeaders
 from streams.connectors import signatures
-from streams.connectors.payload import Node, Source, When, parse
+from streams.connectors import smartrecruiters_records as records
+from streams.connectors.payload import Node, Source, When
+from streams.connectors.tables import Reading, Tabled, nothing
 from streams.errors import InvalidPayload, InvalidSignature
-from streams.stages import StageMap
-
-VOCABULARY: dict[str, Any] = {
-    "roles": {
-        "HIRING_MANAGER": "hiring_manager",
-        "RECRUITER": "recruiter",
-        "COORDINATOR": "coordinator",
-        "SOURCER": "sourcer",
-    },
-    "job_status": frozenset({"created", "sourcing", "interview", "offer", "filled", "cancelled", "on_hold"}),
-    "job_closed": frozenset({"filled", "cancelled"}),
-    "job_held": "on_hold",
-    # application statuses that are no stage -> the fact they are
-    "ended": {"REJECTED": "application.rejected", "WITHDRAWN": "application.withdrawn", "HIRED": "application.hired"},
-    "undone": {"REJECTED": "application.unrejected", "HIRED": "application.unhired"},
-    "stages": frozenset({"NEW", "IN_REVIEW", "INTERVIEW", "OFFERED", "HIRED"}),
-    "prospect": "LEAD",
-    "slot_cancelled": frozenset({"cancelled", "canceled"}),
-    "offer_status": {"ACCEPTED": "offer.accepted", "DECLINED": "offer.declined", "REJECTED": "offer.declined"}
-    | {"SENT": "offer.sent", "APPROVED": "offer.approved"},
-}
 
 #: Headers that are signed along with the body, in the order in which they are joined around it.
 SIGNED = ("event-id", "event-name", "event-version", "link")
@@ -47,51 +25,45 @@ TIMESTAMP = "smartrecruiters-timestamp"
 KEYS = 16  #: live secrets a subscription may have, and so signatures a header may carry
 SECRET = re.compile(r"[\x21-\x7e]{1,256}")  #: what the handshake's secret may look like
 
-Reading = Callable[[Source, Node, When], list[Fact]]
+
+def _signed(source: Source) -> When:
+    """The time of the request, which is signed."""
+    at = _timestamp(source.raw.vendor.get(TIMESTAMP, ""))
+    if at is None:
+        raise InvalidPayload("not_a_time", f"header {TIMESTAMP}")
+    return When(at, Origin.REQUEST)
 
 
-def _application(candidate: str, job: str) -> dict[str, Any]:
-    return {"requisition": job, "application": f"{candidate}.{job}", "candidate": candidate}
-
-
-def _named(node: Node) -> dict[str, Any]:
-    """Whose it is, in the spelling of webhooks or of records."""
-    return _application(node.required_id("candidate_id", "candidateId"), node.required_id("job_id", "jobId"))
-
-
-# -- webhooks: what the event's name tells ------------------------------------------------------------------------------
-
-
-def application_created(source: Source, body: Node, when: When) -> list[Fact]:
-    named = _named(body)
+def application_created(source: Source, body: Node) -> list[Fact]:
+    named = records.whose(body)
     attributes = {"prospect": False}
     native = (named["application"],)
-    return [source.fact("application.created", when, native, occurrence="created", attributes=attributes, **named)]
+    return [source.fact("application.created", _signed(source), native, occurrence="created", attributes=attributes, **named)]
 
 
-def candidate_deleted(source: Source, body: Node, when: When) -> list[Fact]:
+def candidate_deleted(source: Source, body: Node) -> list[Fact]:
     native = body.required_id("candidate_id", "id")
-    return [source.fact("candidate.deleted", when, (native,), occurrence="deleted", candidate=native)]
+    return [source.fact("candidate.deleted", _signed(source), (native,), occurrence="deleted", candidate=native)]
 
 
 def of_job(kind: str, occurrence: str) -> Reading:
-    def read(source: Source, body: Node, when: When) -> list[Fact]:
+    def read(source: Source, body: Node) -> list[Fact]:
         native = body.required_id("job_id", "id")
-        return [source.fact(kind, when, (native,), occurrence=occurrence, requisition=native)]
+        return [source.fact(kind, _signed(source), (native,), occurrence=occurrence, requisition=native)]
 
     return read
 
 
-def interview_cancelled(source: Source, body: Node, when: When) -> list[Fact]:
+def interview_cancelled(source: Source, body: Node) -> list[Fact]:
     native = body.required_id("interview_id", "id")
-    return [source.fact("interview.cancelled", when, (native,), occurrence="deleted", interview=native)]
+    return [source.fact("interview.cancelled", _signed(source), (native,), occurrence="deleted", interview=native)]
 
 
 def of_offer(kind: str, occurrence: str) -> Reading:
-    def read(source: Source, body: Node, when: When) -> list[Fact]:
+    def read(source: Source, body: Node) -> list[Fact]:
         native = body.required_id("offer_id", "id")
-        whose = _named(body) if body.id("job_id") and body.id("candidate_id") else {}
-        return [source.fact(kind, when, (native,), occurrence=occurrence, attributes={"offer_id": native}, **whose)]
+        whose = records.whose(body) if body.id("job_id") and body.id("candidate_id") else {}
+        return [source.fact(kind, _signed(source), (native,), occurrence=occurrence, attributes={"offer_id": native}, **whose)]
 
     return read
 
@@ -133,152 +105,21 @@ EVENTS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
 }
 
 
-# -- records ------------------------------------------------------------------------------------------------------------
-
-
-def job(source: Source, node: Node, _: When) -> list[Fact]:
-    """Created, its people of the moment, and its status. The poller puts the hiring team in as `hiringTeam`."""
-    native, status = node.required_id("id"), node.word(VOCABULARY["job_status"], "status")
-    created = When(node.required_instant("createdOn"), Origin.OBJECT)
-    updated = source.when(node.instant("updatedOn"))
-    people: dict[str, tuple[str, ...]] = {}
-    for member in node.nodes("hiringTeam"):
-        role = VOCABULARY["roles"].get((member.text("role") or "").upper())
-        if role is not None:
-            people[role] = tuple(dict.fromkeys([*people.get(role, ()), member.required_id("id")]))
-    previous = node.node("previous")  # as a poll saw it the last time
-    was = previous.word(VOCABULARY["job_status"], "status") if previous else None
-    facts = [
-        source.fact("requisition.opened", created, (native,), occurrence="opened", requisition=native),
-        source.fact("requisition.updated", updated, (native,), requisition=native, people=people, attributes={"status": status}),
-    ]
-    kind = _turn(was, status)
-    if kind is not None:
-        when = source.noticed if source.raw.changed_since is not None else updated
-        occurrence = f"{status} {updated.at:%Y-%m-%dT%H:%M:%S}"
-        facts.append(source.fact(kind, when, (native,), occurrence=occurrence, requisition=native))
-    return facts
-
-
-def _turn(was: str | None, status: str | None) -> str | None:
-    """What the present status means, and the one before where a poll saw it."""
-    closed, held = VOCABULARY["job_closed"], VOCABULARY["job_held"]
-    if status in closed:
-        return "requisition.closed"
-    if status == held:
-        return "requisition.held"
-    if was == held:
-        return "requisition.resumed"
-    return "requisition.reopened" if was in closed else None
-
-
-def candidate(source: Source, node: Node, _: When) -> list[Fact]:
-    """A candidate's applications (assignments): when each began, if it says; stages come with the status history."""
-    native, facts = node.required_id("id"), []
-    first = node.node("primaryAssignment")
-    for assignment in [*([first] if first else []), *node.nodes("secondaryAssignments")]:
-        of = assignment.node("job")
-        if of is None:
-            continue  # in the talent pool, for no job
-        named = _application(native, of.required_id("id"))
-        applied_at = assignment.instant("appliedOn", "createdOn") or (node.instant("createdOn") if assignment is first else None)
-        if applied_at is None:
-            continue
-        prospect = (assignment.text("status") or "").upper() == VOCABULARY["prospect"]
-        facts.append(
-            source.fact(
-                "application.created",
-                When(applied_at, Origin.OBJECT),
-                (named["application"],),
-                occurrence="created",
-                attributes={"prospect": prospect},
-                **named,
-            )
-        )
-    return facts
-
-
-def status_history(source: Source, node: Node, _: When) -> list[Fact]:
-    """The whole history of one application, which the poller wraps as {candidate_id, job_id, content}."""
-    named, facts, before = _named(node), [], ""
-    entries = [(entry.required_instant("changedOn"), index, entry) for index, entry in enumerate(node.nodes("content"))]
-    for at, _index, entry in sorted(entries, key=lambda one: one[:2]):
-        status = (entry.text("status") or "").upper()
-        when, native = When(at, Origin.EVENT), (named["application"],)
-        if status != before and before in VOCABULARY["undone"] and status not in VOCABULARY["ended"]:
-            facts.append(source.fact(VOCABULARY["undone"][before], when, native, **named))
-        if status in VOCABULARY["ended"] and status != before:
-            facts.append(source.fact(VOCABULARY["ended"][status], when, native, **named))
-        if status in VOCABULARY["stages"]:
-            name = entry.text("subStatus") or status
-            key = (*native, " ".join(name.casefold().split()))
-            attributes = source.stage(name, entry.path_of("subStatus"), status)
-            facts.append(source.fact("application.stage_changed", when, key, attributes=attributes, **named))
-        before = status
-    return facts
-
-
-def interview(source: Source, node: Node, _: When) -> list[Fact]:
-    """An interview with its slots as one, from the first start to the last end; without a slot left it is cancelled."""
-    named, native = _named(node), node.required_id("id")
-    seen = source.when(node.instant("updatedOn", "createdOn"))
-    slots = [s for s in node.nodes("timeslots") if (s.text("status") or "").casefold() not in VOCABULARY["slot_cancelled"]]
-    if not slots:
-        when = source.noticed if node.instant("updatedOn") is None else seen
-        return [source.fact("interview.cancelled", when, (native,), occurrence="deleted", interview=native, **named)]
-    people = dict.fromkeys(who.required_id("id") for slot in slots for who in slot.nodes("interviewers"))
-    attributes = {
-        "starts_at": min(slot.required_instant("startsOn") for slot in slots).isoformat(),
-        "ends_at": max(slot.required_instant("endsOn") for slot in slots).isoformat(),
-        "interviewers": list(source.refs(people)),
-    }
-    return [source.fact("interview.scheduled", seen, (native,), interview=native, attributes=attributes, **named)]
-
-
-def review(source: Source, node: Node, _: When) -> list[Fact]:
-    """An evaluation of a candidate: the vendor's scorecard. It names no interview."""
-    native, named = node.required_id("id"), _named(node)
-    when = When(node.required_instant("createdOn"), Origin.OBJECT)
-    reviewer, rating = node.node("reviewer"), node.value.get("rating")
-    person = reviewer.required_id("id") if reviewer else node.required_id("reviewerId")
-    rated = isinstance(rating, int | float) and not isinstance(rating, bool)
-    attributes = {"scorecard_id": native, "rated": rated, "complete": rated, "reasoned": bool(node.text("comments", "comment"))}
-    return [source.fact("scorecard.submitted", when, (native,), person=person, actor=person, attributes=attributes, **named)]
-
-
-def offer(source: Source, node: Node, _: When) -> list[Fact]:
-    native, named = node.required_id("id"), _named(node)
-    attributes = {"offer_id": native}
-    created = When(node.required_instant("createdOn"), Origin.OBJECT)
-    facts = [source.fact("offer.created", created, (native,), occurrence="created", attributes=attributes, **named)]
-    kind = VOCABULARY["offer_status"].get((node.text("status") or "").upper())
-    if kind is not None:  # updatedOn may be of a later change
-        when = source.noticed if source.raw.changed_since is not None else source.when(node.instant("updatedOn"))
-        occurrence = kind.rpartition(".")[2]
-        facts.append(source.fact(kind, when, (native,), occurrence=occurrence, attributes=attributes, **named))
-    return facts
-
-
-def user(source: Source, node: Node, _: When) -> list[Fact]:
-    node.required_id("id")  # people.yaml says who is who
-    return []
-
-
 #: Record type -> how it is read, and the fact kinds its records can give.
 RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
     "jobs": (
-        job,
+        records.job,
         ("requisition.opened", "requisition.updated", *(f"requisition.{k}" for k in ("closed", "held", "resumed", "reopened"))),
     ),
-    "candidates": (candidate, ("application.created",)),
+    "candidates": (records.candidate, ("application.created",)),
     "status_history": (
-        status_history,
-        ("application.stage_changed", *VOCABULARY["ended"].values(), *VOCABULARY["undone"].values()),
+        records.status_history,
+        ("application.stage_changed", *records.VOCABULARY["ended"].values(), *records.VOCABULARY["undone"].values()),
     ),
-    "interviews": (interview, ("interview.scheduled", "interview.cancelled")),
-    "reviews": (review, ("scorecard.submitted",)),
-    "offers": (offer, ("offer.created", *VOCABULARY["offer_status"].values())),
-    "users": (user, ()),
+    "interviews": (records.interview, ("interview.scheduled", "interview.cancelled")),
+    "reviews": (records.review, ("scorecard.submitted",)),
+    "offers": (records.offer, ("offer.created", *records.VOCABULARY["offer_status"].values())),
+    "users": (nothing, ()),
 }
 
 #: A record's type by its shape: the first whose fields are all there.
@@ -293,7 +134,7 @@ SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class SmartRecruiters:
+class SmartRecruiters(Tabled):
     """The connector (streams.connectors.Connector, Handshaking and Timestamped)."""
 
     system = "smartrecruiters"
@@ -301,10 +142,10 @@ class SmartRecruiters:
     #: A delivery that fails is sent again with a new time; whether the first time is kept is not documented.
     max_age = timedelta(minutes=10)
     vendor_headers = frozenset({*SIGNED, TIMESTAMP})
-    webhook_kinds = frozenset(kind for _, kinds in EVENTS.values() for kind in kinds)
-    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
-    )
+    webhooks = EVENTS
+    records = RECORDS
+    shapes = SHAPES
+    named_by = ("header event-name",)
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """`v1=<hex>;v1=<hex>…` over timestamp.body.event-id.event-name.event-version.link; an absent header is empty."""
@@ -331,33 +172,14 @@ class SmartRecruiters:
     def delivery_id(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("event-id") or None
 
-    def is_ping(self, body: bytes) -> bool:
-        return False
-
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         return False  # a body without its headers says nothing
 
-    def record_type(self, record: Mapping[str, object]) -> str | None:
-        return next((name for name, names in SHAPES if all(n in record for n in names)), None)
-
-    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
-        """One webhook body with its headers in `raw.vendor`, or one record of `raw.record_type`."""
-        source, node = Source(raw, stages), parse(body)
-        if raw.channel == "record":
-            if raw.record_type not in RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
-            return RECORDS[raw.record_type][0](source, node, source.delivery)
+    def event(self, raw: RawHeaders, node: Node) -> str:
         name = raw.vendor.get("event-name")
         if name is None:
-            raise InvalidPayload("missing_field", "header event-name")
-        if name not in EVENTS:
-            raise InvalidPayload("unknown_action", "header event-name")
-        read, signed_at = EVENTS[name][0], _timestamp(raw.vendor.get(TIMESTAMP, ""))
-        if read is None:
-            return []
-        if signed_at is None:
-            raise InvalidPayload("not_a_time", f"header {TIMESTAMP}")
-        return read(source, node, When(signed_at, Origin.REQUEST))
+            raise InvalidPayload("missing_field", *self.named_by)
+        return name
 
 
 _OTHERS: Iterable[str] = frozenset(EVENTS) - {"subscription.created"}

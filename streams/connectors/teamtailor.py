@@ -10,16 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from schemas.fact import Fact, Origin
 from schemas.raw import RawHeaders
 from streams.connectors import signatures
 from streams.connectors.payload import Node, Source, When, parse
+from streams.connectors.tables import Reading, Tabled, nothing
 from streams.errors import InvalidPayload, InvalidSignature
-from streams.stages import StageMap
 
 VOCABULARY: dict[str, Any] = {
     "job_status": frozenset({"open", "draft", "archived", "unlisted", "temporarily", "scheduled"}),
@@ -27,8 +26,6 @@ VOCABULARY: dict[str, Any] = {
     "job_closed": frozenset({"archived"}),
     "roles": {"user": "recruiter"},  # relationships of a job -> roles
 }
-
-Reading = Callable[[Source, Node, Node], list[Fact]]  #: the source, the resource, and what it came with
 
 
 def _related(data: Node, name: str) -> str | None:
@@ -47,7 +44,13 @@ def _included(envelope: Node, kind: str, native: str) -> Node | None:
     return None
 
 
-def job(source: Source, data: Node, _: Node) -> list[Fact]:
+def _resource(envelope: Node) -> Node:
+    """A resource alone, or the one in an envelope."""
+    return envelope.node("data") or envelope
+
+
+def job(source: Source, envelope: Node) -> list[Fact]:
+    data = _resource(envelope)
     native, attributes = data.required_id("id"), data.required_node("attributes")
     status = attributes.word(VOCABULARY["job_status"], "status", "human-status")
     created = When(attributes.required_instant("created-at"), Origin.OBJECT)
@@ -64,8 +67,9 @@ def job(source: Source, data: Node, _: Node) -> list[Fact]:
     return facts
 
 
-def job_application(source: Source, data: Node, envelope: Node) -> list[Fact]:
+def job_application(source: Source, envelope: Node) -> list[Fact]:
     """When somebody applied, the stage they are in since when, and whether they were declined."""
+    data = _resource(envelope)
     native, attributes = data.required_id("id"), data.required_node("attributes")
     named: dict[str, Any] = {
         "requisition": _related(data, "job") or attributes.id("job-id"),
@@ -96,17 +100,16 @@ def job_application(source: Source, data: Node, envelope: Node) -> list[Fact]:
 
 
 def deleted(kind: str, subject: str) -> Reading:
-    def read(source: Source, data: Node, _: Node) -> list[Fact]:
-        native = data.required_id("id")
+    def read(source: Source, envelope: Node) -> list[Fact]:
+        native = _resource(envelope).required_id("id")
         subjects: dict[str, Any] = {subject: native}
         return [source.fact(kind, source.delivery, (native,), occurrence="deleted", **subjects)]
 
     return read
 
 
-def _nothing(source: Source, data: Node, _: Node) -> list[Fact]:
-    data.required_id("id")
-    return []
+def _nothing(source: Source, envelope: Node) -> list[Fact]:
+    return nothing(source, _resource(envelope))
 
 
 _JOB = ("requisition.opened", "requisition.updated", "requisition.closed")
@@ -137,15 +140,13 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
 TYPES = {"jobs": "jobs", "job-applications": "job_applications", "candidates": "candidates", "users": "users"}
 
 
-class Teamtailor:
+class Teamtailor(Tabled):
     """The connector (streams.connectors.Connector)."""
 
     system = "teamtailor"
-    success_status = 200
-    webhook_kinds = frozenset(kind for _, kinds in EVENTS.values() for kind in kinds)
-    record_kinds: Mapping[str, frozenset[str]] = MappingProxyType(
-        {name: frozenset(kinds) for name, (_, kinds) in RECORDS.items()}
-    )
+    webhooks = EVENTS
+    records = RECORDS
+    named_by = ("event_name",)
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """base64(hex(HMAC-SHA256)), in header `Teamtailor-Signature` (partner) or the body's `signature` (company).
@@ -167,12 +168,6 @@ class Teamtailor:
             return
         raise InvalidSignature("the signature does not fit under any of the account's secrets")
 
-    def delivery_id(self, headers: Mapping[str, str]) -> str | None:
-        return None
-
-    def is_ping(self, body: bytes) -> bool:
-        return False
-
     def is_webhook(self, body: Mapping[str, object]) -> bool:
         payload = body.get("payload", body)
         return isinstance(payload, dict) and "event_name" in payload
@@ -182,20 +177,14 @@ class Teamtailor:
         kind = data.get("type") if isinstance(data, dict) else None
         return TYPES.get(kind) if isinstance(kind, str) else None
 
-    def normalise(self, raw: RawHeaders, body: bytes, stages: StageMap) -> list[Fact]:
-        """One webhook body of either kind, or one resource of `raw.record_type`."""
-        source, node = Source(raw, stages), parse(body)
-        if raw.channel == "record":
-            if raw.record_type not in RECORDS:
-                raise InvalidPayload("unknown_record_type", "there are " + ", ".join(RECORDS))
-            return RECORDS[raw.record_type][0](source, node.node("data") or node, node)
+    def event(self, raw: RawHeaders, node: Node) -> str:
+        return super().event(raw, node.node("payload") or node)
+
+    def content_of(self, node: Node) -> Node:
+        """The whole envelope, because what came along is in it."""
         envelope = node.node("payload") or node
-        event = envelope.text("event_name")
-        if event is None:
-            raise envelope.missing("event_name")
-        if event not in EVENTS:
-            raise InvalidPayload("unknown_action", "event_name")
-        return EVENTS[event][0](source, envelope.required_node("data"), envelope)
+        envelope.required_node("data")
+        return envelope
 
 
 def _signature(body: bytes) -> str | None:
