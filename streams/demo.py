@@ -43,6 +43,7 @@ PAGE_SECONDS = 30.0  #: how long the pager is waited for
 QUIET_SECONDS = 6.0  #: no further page for so long: that was all
 PIPED_WIDTH = 130
 POLL_SECONDS = 60.0  #: between polls while the demo stays up
+MAIL_GATEWAY = "mail-gateway"
 REPORTERS = ("talent_acquisition", "hiring_manager")
 
 
@@ -76,7 +77,8 @@ def run(settings: Settings, *, seed: int, exit_after: bool, scale: Scale | None 
     now = SystemClock().now()
     with phases.phase("simulate"):
         history = simulate(agreement.people, agreement.calendars, now, seed, scale)
-        deliveries = feed(history, Vendor(agreement.people), reporters(sources, agreement), approver(sources), seed)
+        identities = reporters(sources, agreement), approver(sources), mail_gateway(sources)
+        deliveries = feed(history, Vendor(agreement.people), *identities, seed)
     supervisor.stop(settings)
     _wipe(settings.state_dir)
     clock = FileClock(settings.state_dir / "clock")
@@ -195,6 +197,13 @@ def reporters(sources: Sources, agreement: Agreement) -> dict[str, str]:
 def approver(sources: Sources) -> str:
     """Who approves exceptions. Raises InvalidConfiguration if nobody may."""
     return _identity(sources, "approver")
+
+
+def mail_gateway(sources: Sources) -> str:
+    """Who reports that candidates were written to. Raises InvalidConfiguration if nobody may."""
+    if not any(token.identity == MAIL_GATEWAY and token.role in REPORTERS for token in sources.tokens):
+        raise InvalidConfiguration([f"sources.yaml: the demo needs a token with identity {MAIL_GATEWAY} that may report facts"])
+    return MAIL_GATEWAY
 
 
 def _identity(sources: Sources, role: str) -> str:

@@ -26,6 +26,7 @@ TITLES = (
     "Support Engineer", "Technical Writer", "Warehouse Lead",
 )  # fmt: skip
 #: Probability that an act comes within the time both sides agreed to.
+IN_TIME = (0.05, 0.96, 0.4)
 PUNCTUAL, SHINING, SLIPPING, SLOW_RECRUITER = (0.86, 0.93), 0.975, 0.62, 0.5
 
 #: Which hiring team of people.yaml, counted from 0.
@@ -88,14 +89,24 @@ class Desk:
     def calendar(self, person: str, at: datetime) -> Calendar:
         return self.people.calendar_for(person, None, self.calendars, at, at)[0]
 
-    def within(self, person: str, start: datetime, days: int, punctual: float | None = None) -> datetime:
-        """When `person` has done what is due `days` working days after `start`: mostly before, else up to five times later."""
+    def within(
+        self,
+        person: str,
+        start: datetime,
+        days: int,
+        punctual: float | None = None,
+        share: tuple[float, float, float] = IN_TIME,
+    ) -> datetime:
+        """When `person` has done what is due `days` working days after `start`: mostly before, else up to five times later.
+
+        `share` of the time that is taken by who is in time: least, most, usual.
+        """
         calendar = self.calendar(person, start)
         opening = calendar.next_opening(start)
         budget = calendar.working_us(opening, calendar.add_business_days(opening, days))
         kept = self.dice.random() < (self.habits.get(person, 0.9) if punctual is None else punctual)
-        share = self.dice.triangular(0.05, 0.96, 0.4) if kept else min(5.0, 1.05 + self.dice.expovariate(1.4))
-        return calendar.add_working(opening, max(1, int(budget * share))).replace(microsecond=0)
+        taken = self.dice.triangular(*share) if kept else min(5.0, 1.05 + self.dice.expovariate(1.4))
+        return calendar.add_working(opening, max(1, int(budget * taken))).replace(microsecond=0)
 
 
 def hiring_teams(people: People, dice: Random) -> tuple[HiringTeam, ...]:

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from random import Random
 from typing import Literal
 
@@ -37,7 +38,11 @@ REPORTED: Mapping[What, str] = {
     What.HELD: "requisition.held",
     What.RESUMED: "requisition.resumed",
     What.DECLINED: "request.declined",
+    What.AVAILABILITY_REQUESTED: "availability.requested",
+    What.AVAILABILITY_GIVEN: "availability.given",
 }
+#: UTC hours at which the company's mail gateway reports what went out to candidates since.
+MAIL_HOURS = (2, 5, 8, 11, 14, 17, 20, 23)
 #: Their webhooks say nothing of when it happened.
 TIMELESS = frozenset({What.JOB_APPROVED, What.UNREJECTED, What.INTERVIEW_DELETED, What.OFFER_APPROVED})
 Channel = Literal["webhook", "records", "fact"]
@@ -55,16 +60,19 @@ class Delivery:
     kind: Kind = "plain"
     event_id: str = ""  #: webhooks: Greenhouse's delivery id
     record_type: str = ""
-    records: int = 1
+    records: int = 1  #: facts or polled records in it
     complete_until: datetime | None = None
     identity: str = ""  #: facts: whose bearer token
     timeless: bool = False  #: webhooks that carry no time of what they tell: it happened when they are received
 
 
-def feed(history: History, vendor: Vendor, reporters: Mapping[str, str], approver: str, seed: int) -> list[Delivery]:
+def feed(
+    history: History, vendor: Vendor, reporters: Mapping[str, str], approver: str, mail_gateway: str, seed: int
+) -> list[Delivery]:
     """All deliveries of a history, in order of arrival up to its end.
 
     `reporters` maps a team to the identity (deploy/sources.yaml) that reports facts for it; teams without one report nothing.
+    `approver` and `mail_gateway` are identities, too.
     """
     dice = Random(seed + 1)  # noqa: S311 - a simulation, not a secret
     deliveries: list[Delivery] = []
@@ -76,6 +84,7 @@ def feed(history: History, vendor: Vendor, reporters: Mapping[str, str], approve
     deliveries += sign_of_life(history, vendor)
     deliveries += noise(history, dice)
     deliveries += exception(history, vendor, reporters, approver)
+    deliveries += mails(history, mail_gateway)
     deliveries += polls(history, vendor, dice)
     return sorted((delivery for delivery in deliveries if delivery.at <= history.end), key=lambda delivery: delivery.at)
 
@@ -97,17 +106,40 @@ def delivered(happening: Happening, lane: str, body: bytes, dice: Random) -> Ite
 
 def reported(vendor: Vendor, happening: Happening, reporters: Mapping[str, str]) -> Iterator[Delivery]:
     """A fact that somebody of the recruiter's team types in, some minutes after it happened."""
-    identity = reporters.get(vendor.team(happening.by) or "")
+    identity = reporters.get(vendor.team(happening.requisition.recruiter) or "")
     if identity is None:
         return
-    fact: dict[str, object] = {
-        "kind": REPORTED[happening.what],
-        "occurred_at": happening.at.isoformat(),
-        "requisition_id": f"{ACCOUNT}/{happening.requisition.id}",
-    }
+    fact = said(happening, REPORTED[happening.what])
     if happening.reason:
         fact["attributes"] = {"reason_code": happening.reason, "request": "candidates under 35 only"}
     yield told(happening.at + timedelta(minutes=4), identity, fact)
+
+
+def said(happening: Happening, kind: str) -> dict[str, object]:
+    """The body of POST /facts for a happening."""
+    fact: dict[str, object] = {
+        "kind": kind,
+        "occurred_at": happening.at.isoformat(),
+        "requisition_id": f"{ACCOUNT}/{happening.requisition.id}",
+    }
+    if happening.application:
+        fact["application_id"] = f"{ACCOUNT}/{happening.application.id}"
+    return fact
+
+
+def mails(history: History, identity: str) -> Iterator[Delivery]:
+    """What the company's mail gateway reports every few hours: that a candidate was written to, not what or to which address."""
+    informed = [happening for happening in history.happenings if happening.what is What.INFORMED]
+    for at, sent in groupby(informed, key=lambda happening: min(_next_report(happening.at), history.end)):
+        facts = [said(happening, "candidate.informed") for happening in sent]
+        yield Delivery(at=at, channel="fact", lane="mail", body=orjson.dumps(facts), identity=identity, records=len(facts))
+
+
+def _next_report(at: datetime) -> datetime:
+    hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    while hour.hour not in MAIL_HOURS:
+        hour += timedelta(hours=1)
+    return hour
 
 
 def told(at: datetime, identity: str, fact: Mapping[str, object]) -> Delivery:
@@ -225,6 +257,6 @@ class Totals:
             totals.webhooks += delivery.channel == "webhook"
             totals.polls += delivery.channel == "records"
             totals.records += delivery.records if delivery.channel == "records" else 0
-            totals.facts += delivery.channel == "fact"
+            totals.facts += delivery.records if delivery.channel == "fact" else 0
             totals.kinds[delivery.kind] = totals.kinds.get(delivery.kind, 0) + 1
         return totals

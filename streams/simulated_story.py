@@ -6,7 +6,6 @@ knows nothing of vendors or deliveries: `streams/greenhouse_payloads.py` says it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -32,6 +31,8 @@ class What(StrEnum):
     UNREJECTED = "unrejected"
     WITHDREW = "withdrew"
     EDITED = "edited"
+    AVAILABILITY_REQUESTED = "availability_requested"
+    AVAILABILITY_GIVEN = "availability_given"
     INTERVIEW_SET = "interview_set"
     INTERVIEW_MOVED = "interview_moved"
     INTERVIEW_DELETED = "interview_deleted"
@@ -40,10 +41,13 @@ class What(StrEnum):
     OFFER_APPROVED = "offer_approved"
     OFFER_UPDATED = "offer_updated"
     HIRED = "hired"
+    INFORMED = "informed"
 
 
 #: After one of these an application has no further course.
 ENDINGS = frozenset({What.REJECTED, What.WITHDREW, What.HIRED})
+#: For how many interviews the recruiter asks the manager for slots; for the others the calendar is open to them.
+ASKED_FOR_SLOTS = 0.45
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +191,10 @@ class Story:
         """TA schedules one interview, it is perhaps moved or cancelled, and held; when each scorecard came in."""
         desk, dice, requisition = self.desk, self.desk.dice, self.application.requisition
         recruiter = requisition.recruiter
-        set_at = desk.within(recruiter, since, 1)
-        interview = self.book(number, set_at, panel)
+        asked = dice.random() < ASKED_FOR_SLOTS
+        ready = self.availability(since) if asked else since
+        set_at = desk.within(recruiter, ready, 1)
+        interview = self.book(number, set_at, panel, 4 if asked else 5)
         if dice.random() < 0.07:
             gone = self.between(recruiter, set_at, interview.starts_at)
             self.note(What.INTERVIEW_SET, set_at, recruiter, interview=interview)
@@ -202,9 +208,17 @@ class Story:
             self.note(What.INTERVIEW_MOVED, moved_at, recruiter, interview=interview)
         return [self.feedback(interview, person) for person in panel]
 
-    def book(self, number: int, set_at: datetime, panel: tuple[str, ...]) -> Interview:
-        """An interview in the manager's working time, mostly within the five working days they promised."""
-        starts = self.slot(panel[0], self.desk.within(panel[0], set_at + timedelta(hours=3), 5))
+    def availability(self, since: datetime) -> datetime:
+        """The recruiter asks the manager for interview slots within the half hour; when the manager has given them."""
+        desk, requisition = self.desk, self.application.requisition
+        calendar = desk.calendar(requisition.recruiter, since)
+        asked = calendar.add_working(calendar.next_opening(since), desk.dice.randrange(300, 1800) * 1_000_000)
+        self.note(What.AVAILABILITY_REQUESTED, asked.replace(microsecond=0), requisition.recruiter)
+        return self.note(What.AVAILABILITY_GIVEN, desk.within(requisition.manager, asked, 1), requisition.manager)
+
+    def book(self, number: int, set_at: datetime, panel: tuple[str, ...], days: int = 5) -> Interview:
+        """An interview in the manager's working time, mostly within `days`: five were promised, less what slots took."""
+        starts = self.slot(panel[0], self.desk.within(panel[0], set_at + timedelta(hours=3), days))
         length = timedelta(minutes=45 if number == 1 else 60)
         return Interview(
             id=self.numbers.next(), round=number, set_at=set_at, starts_at=starts, ends_at=starts + length, interviewers=panel
@@ -269,43 +283,3 @@ class Story:
             self.note(What.HIRED, answered + timedelta(seconds=2), recruiter, offer=offer)
         else:
             self.note(What.WITHDREW, answered + timedelta(minutes=20), recruiter, reason="Took another offer")
-
-
-def cut(story: Iterable[Happening], ending: Happening) -> list[Happening]:
-    """The story up to `ending`: what was still to happen does not, but interviews already held are still assessed.
-
-    A story that had ended before gets no second ending. Interviews ahead are deleted a minute before it.
-    """
-    told = list(story)
-    kept = [happening for happening in told if happening.at < ending.at]
-    booked = {
-        happening.interview.id: happening.interview
-        for happening in kept
-        if happening.interview and happening.what in (What.INTERVIEW_SET, What.INTERVIEW_MOVED)
-    }
-    for happening in kept:
-        if happening.what is What.INTERVIEW_DELETED and happening.interview:
-            booked.pop(happening.interview.id, None)
-    held = {number for number, interview in booked.items() if interview.ends_at <= ending.at}
-    later = [
-        happening
-        for happening in told
-        if happening.at >= ending.at and happening.scorecard and happening.scorecard.interview.id in held
-    ]
-    if not alive(kept):
-        return [*kept, *later]
-    before = ending.at - timedelta(minutes=1)
-    ahead = [interview for number, interview in booked.items() if number not in held]
-    deleted = [replace(ending, at=before, what=What.INTERVIEW_DELETED, reason=None, interview=interview) for interview in ahead]
-    return sorted([*kept, *deleted, ending, *later], key=lambda happening: happening.at)
-
-
-def alive(story: Iterable[Happening]) -> bool:
-    """Whether an application still runs after these happenings."""
-    state = True
-    for happening in story:
-        if happening.what in ENDINGS:
-            state = False
-        elif happening.what is What.UNREJECTED:
-            state = True
-    return state

@@ -16,7 +16,9 @@ from zoneinfo import ZoneInfo
 from streams.calendars import Calendars
 from streams.directory import People
 from streams.simulated_company import Desk, HiringTeam, Requisition, Scale, habits, hiring_teams, open_requisitions
-from streams.simulated_story import Application, Happening, Numbers, Story, What, cut
+from streams.simulated_contact import contacts
+from streams.simulated_ending import cut
+from streams.simulated_story import Application, Happening, Numbers, Story, What
 
 #: Hours of the day at which people apply, with their weights: evenings and weekends too.
 APPLY_HOURS = (*range(7, 24),)
@@ -124,7 +126,7 @@ def live(desk: Desk, requisition: Requisition, stories: list[list[Happening]]) -
     if desk.dice.random() < 0.3:
         own.append(at(What.JOB_UPDATED, assigned + timedelta(days=desk.dice.uniform(2, 9)), recruiter))
     closed = closing(desk, requisition, stories)
-    told = [happening for story in stories for happening in [*story, *edits(desk, story)]]
+    told = [happening for story in stories for happening in [*story, *edits(desk, story), *contacts(desk, story, None)]]
     if closed is None:
         return [*own, *told]
     told = [happening for story in stories for happening in close_story(desk, story, closed)]
@@ -151,7 +153,7 @@ def close_story(desk: Desk, story: list[Happening], closed: datetime) -> list[Ha
         story = cut(story, ending)
     else:
         story = [h for h in cut(story, replace(ending, at=closed)) if h.at != closed or h.what is not What.REJECTED]
-    return [*story, *edits(desk, story)]
+    return [*story, *edits(desk, story), *contacts(desk, story, closed)]
 
 
 def edits(desk: Desk, story: Iterable[Happening]) -> list[Happening]:

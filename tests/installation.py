@@ -104,6 +104,9 @@ class Installation:
         policy = yaml.safe_load((deploy / "policy.yaml").read_text())
         review = next(c for c in policy["commitments"] if c["name"] == "review_candidate")
         review["target"] = {"elapsed_hours": TARGET_HOURS}
+        for stanza in policy["commitments"]:
+            if stanza["name"] in ("inform_candidate", "no_silence"):  # there is no mail gateway here
+                stanza["enabled"] = False
         (deploy / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
         state = folder / "state"
         state.mkdir()

@@ -6,63 +6,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
-from schemas.fact import Fact, Watermark
+from schemas.fact import Watermark
 from schemas.outcome import Obligation
-from schemas.raw import RawHeaders
 from streams import demo, ledger, ports, run_state
 from streams.adherence import Counts
-from streams.check import load_agreement, load_sources
-from streams.connectors import CONNECTORS
+from streams.check import load_agreement
 from streams.errors import InvalidConfiguration
 from streams.obligations import evaluate
-from streams.reported import read as read_reported
 from streams.roles import PORTS
 from streams.settings import Settings
 from streams.simulated_company import Scale
 from streams.simulated_feed import Delivery
-from streams.stages import load
+from tests.simulated import CONNECTOR, facts_of
 
 SEED = 11
 SMALL = Scale(requisitions=3, applications=90, weeks=8)
-CONNECTOR = CONNECTORS["greenhouse"]
-
-
-def raw_of(delivery: Delivery, identities: dict[str, str]) -> list[tuple[RawHeaders, bytes]]:
-    """What the gateway would have written of a delivery."""
-    fact = delivery.channel == "fact"
-    account = "manual" if fact else "greenhouse"
-    channel = {"records": "record"}.get(delivery.channel, delivery.channel)
-    headers = RawHeaders.model_validate(
-        {
-            "tenant": "demo",
-            "account": account,
-            "system": account,
-            "channel": channel,
-            "received_at": delivery.at,
-            "request_id": "r",
-            "record_type": delivery.record_type or None,
-            "actor": delivery.identity or None,
-            "actor_role": identities.get(delivery.identity),
-        }
-    )
-    bodies = [orjson.dumps(record) for record in orjson.loads(delivery.body)] if channel == "record" else [delivery.body]
-    return [(headers, body) for body in bodies]
-
-
-def facts_of(deliveries: list[Delivery], settings: Settings) -> list[Fact]:
-    """The facts of all deliveries by the connector alone: no gateway, no Kafka, no link table."""
-    stages = load(settings.deploy_dir / "stages.yaml")
-    identities = {token.identity: str(token.role) for token in load_sources(settings.deploy_dir).tokens}
-    facts: list[Fact] = []
-    for delivery in deliveries:
-        if delivery.kind in ("ping", "forged", "unknown", "broken"):
-            continue
-        for headers, body in raw_of(delivery, identities):
-            facts += [read_reported(headers, body)] if headers.channel == "fact" else CONNECTOR.normalise(headers, body, stages)
-    return facts
 
 
 @pytest.mark.kafka
@@ -88,7 +48,7 @@ def test_a_small_demo_says_what_the_pure_core_says(tmp_path: Path, monkeypatch: 
     kinds = tuple(sorted(CONNECTOR.webhook_kinds.union(*CONNECTOR.record_kinds.values())))
     end = max(delivery.at for delivery in told[0])
     complete = Watermark(account="greenhouse", kinds=kinds, complete_until=end, received_at=end)
-    facts = facts_of(told[0], settings)
+    facts, _ = facts_of(told[0], settings)
     pure = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, [complete], learned).obligations
 
     assert len(pure) > 20
