@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from material.load import backlog
+from material.load import BATCH, PARTITIONS, backlog
 from material.stage import Stage, feed, peak_megabytes, records_in, role, taken_until
 from streams.settings import Settings
 
@@ -21,9 +21,16 @@ class Backlog:
     records: int
 
 
-def prepare(stage: Stage, per_key: int, partitions: int, applications: int, facts: int) -> Backlog:
-    settings = stage.settings(f"catchup{per_key}")
-    load = backlog(range(partitions), applications, facts, per_key)
+def prepare(stage: Stage, name: str, per_key: int, applications: int, facts: int) -> Backlog:
+    """About `applications` of `facts` facts, over as many partitions as can be given whole blocks.
+
+    A smaller one of the same `per_key` holds the first part of each partition of a larger one, as long as both fill all of them.
+    """
+    settings = stage.settings(f"{name}{per_key}")
+    at_once = BATCH // per_key
+    partitions = max(1, min(PARTITIONS, applications // at_once))
+    each = max(1, applications // partitions // at_once) * at_once
+    load = backlog(range(partitions), each, facts, per_key)
     return Backlog(settings, per_key, feed(stage.brokers, settings.topic("ats.facts"), load))
 
 
@@ -36,7 +43,7 @@ def measure(fed: Backlog, limit: float = 900) -> float:
     outcomes = records_in(settings.brokers, settings.topic("sla.outcomes"))
     rate = fed.records / seconds
     print(
-        f"track worker, {fed.per_key:2d} events per key per batch: {rate:8,.0f} events/s   {fed.records} events in "
+        f"  our track worker           {rate:9,.0f} events/s   {fed.records} events in "
         f"{seconds:.1f} s, {cpu / fed.records * 1e6:.0f} µs CPU each, {outcomes} outcomes, peak {peak:.0f} MB",
         flush=True,
     )

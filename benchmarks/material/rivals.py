@@ -9,14 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
+
 from material.load import PARTITIONS
-from material.stage import ROOT, Stage, feed, records_in
+from material.stage import ROOT, Stage, feed, records_in, values_of
 from peers.count_job import events
 from streams import topics
 from streams.settings import Settings
 
 PACKAGES = ROOT / ".bench"
 BENCHMARKS = ROOT / "benchmarks"
+ENGINES = ("quix", "confluent", "faust")
 
 
 def installed() -> bool:
@@ -42,19 +45,40 @@ def run(name: str, brokers: str, prefix: str, count: int, folder: Path, limit: f
     found = json.loads(figures[0])
     rate: float = found["events"] / found["seconds"]
     print(
-        f"  {name:15s} {rate:9,.0f} events/s   {found['events']} events in {found['seconds']:.1f} s, "
+        f"  {name:26s} {rate:9,.0f} events/s   {found['events']} events in {found['seconds']:.1f} s, "
         f"{found['cpu'] / found['events'] * 1e6:.0f} µs CPU each, peak {found['peak']:.0f} MB",
         flush=True,
     )
     return rate
 
 
-def core(settings: Settings, count: int, slow: int) -> dict[str, float]:
-    """Our core on the peers, over the backlog in `ats.facts` of `settings`; `slow`: how many events plain Faust is given."""
+def core(settings: Settings, count: int) -> dict[str, float]:
+    """Our core on each of ENGINES, over the backlog of `count` events in `ats.facts` of `settings`: events a second of each."""
     prefix = settings.topic_prefix
-    create(settings, [f"{prefix}out.{name}" for name in ("quix", "faust", "confluent")])
-    counts = {"quix_core": count, "confluent_core": count, "faust_core": min(slow, count)}
-    return {name: run(name, settings.brokers, prefix, n, settings.state_dir / name) for name, n in counts.items()}
+    create(settings, [f"{prefix}out.{engine}" for engine in ENGINES])
+    return {engine: run(f"{engine}_core", settings.brokers, prefix, count, settings.state_dir / engine) for engine in ENGINES}
+
+
+def agree(settings: Settings, own: Settings) -> None:
+    """Prints how many obligations that are over on both sides the peers judge otherwise than our worker did (`own`): 0."""
+    ours = _settled(own.brokers, own.topic("sla.outcomes"))
+    for engine in ENGINES[:-1]:  # plain Faust is stopped before all of its messages are sent
+        theirs = _settled(settings.brokers, f"{settings.topic_prefix}out.{engine}")
+        both = ours.keys() & theirs.keys()
+        differ = sum(ours[key] != theirs[key] for key in both)
+        print(f"  verdicts: {len(both)} met or missed with us and with {engine}, {differ} of them differ", flush=True)
+
+
+def _settled(brokers: str, topic: str) -> dict[str, tuple[str, str]]:
+    """Of each obligation that was met, or missed by being done late: its verdict and deadline as last told."""
+    last: dict[str, tuple[int, dict[str, str]]] = {}
+    for value in values_of(brokers, topic):
+        told = orjson.loads(value)
+        body, offset = told["body"], told["source_offset"]
+        if body["type"] == "obligation" and offset >= last.get(body["obligation_id"], (-1,))[0]:
+            last[body["obligation_id"]] = offset, body
+    ended = {key: body for key, (_, body) in last.items() if body.get("ended_at")}
+    return {key: (body["verdict"], body["deadline"]) for key, body in ended.items() if body["verdict"] in ("met", "missed")}
 
 
 def small_job(stage: Stage, count: int, rounds: int) -> None:
