@@ -28,13 +28,13 @@ from streams.check import load_sources
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.poll_reading import Reading
+from streams.poll_signals import Signals
 from streams.poll_state import PollState
 from streams.pollers.plan import Ask, Plan, Signal, UnexpectedAnswer
 from streams.polling import SOURCES, Source, authority
 from streams.raw_log import Log, RawLog
 from streams.safe_fetch import PollFailed, Sleep, Vendor
 from streams.settings import Settings
-from streams.signals import Signals
 
 log = structlog.get_logger()
 

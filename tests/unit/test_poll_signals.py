@@ -16,12 +16,12 @@ import pytest
 from schemas.raw import RawHeaders
 from schemas.sources import Account, Api
 from streams.connectors import CONNECTORS
+from streams.poll_signals import MOST_WAITING, Signals
 from streams.poll_state import PollState
 from streams.poller import Poller
 from streams.polling import SOURCES, Fixed
 from streams.safe_fetch import RefusedLink, Vendor, path_below
 from streams.settings import Settings
-from streams.signals import MOST_WAITING, Signals
 from tests.unit.test_poller import Hands, Log
 from tests.vendors import STAGES
 from tests.weeks.lever import Lever
