@@ -23,6 +23,7 @@ import rocksdict
 import structlog
 
 from streams import changelog, kafka_security, lease, metrics, pinned
+from streams.assignment import PartitionAssignor
 from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
@@ -103,6 +104,7 @@ class App(faust.App):  # type: ignore[misc]
     batch_topic: str = ""
     max_records: int = 1000
     role: str = ""
+    partition_counts: Mapping[str, int]
     lease: Lease
     delivery: Delivery
     rows_table: Table
@@ -163,6 +165,7 @@ def build(
     app.watchdog = Watchdog(role, settings.stall_seconds)
     app.progress = WorkerProgress(app, app.watchdog)
     partitions = {**{t: cluster.partitions[t] for t in topics}, f"{name}-state-changelog": cluster.partitions[source]}
+    app.partition_counts = partitions
     # Longer than a session we cannot know that the partitions are still ours.
     app.delivery = Delivery(app.raw_producer, partitions, settings.session_timeout, app.lease.check)
     options = {"driver": "rocksdict", "block_cache_size": 32 << 20, "write_buffer_size": 16 << 20}
@@ -180,6 +183,7 @@ def _faust_settings(settings: Settings, name: str, datadir: str) -> dict[str, An
         "datadir": datadir,
         "Table": Table,
         "TableManager": TableManager,
+        "PartitionAssignor": PartitionAssignor,
         "processing_guarantee": "at_least_once",
         "key_serializer": "raw",
         "value_serializer": "raw",

@@ -44,7 +44,7 @@ def _missing_names() -> Iterator[str]:
 
     needed: dict[type, str] = {
         App: "_new_transport _new_producer_transport on_rebalance_end consumer_generation_id",
-        PartitionAssignor: "assigned_actives",
+        PartitionAssignor: "assigned_actives _perform_assignment _get_copartitioned_groups",
         Store: "_db_for_partition offset_key",
         Stream: "enable_acks events",
         Collection: "_verify_source_topic_partitions on_recover",
