@@ -15,14 +15,13 @@ from sqlalchemy import Engine, select
 
 from schemas.fact import Fact
 from streams import ledger, ports
-from streams.check import load_agreement
 from streams.clock import FileClock
-from streams.ledger_tables import obligation, partition_progress, revision
-from streams.obligations import evaluate
+from streams.ledger_tables import revision
 from streams.process import Process, tail
 from streams.settings import Settings
 from tests.conftest import MakeTopics
 from tests.hiring import hiring
+from tests.settled import doubled, expected, lost, ticked
 from tests.workers import PARTITIONS, Feeder, deploy_folder, start, until
 
 pytestmark = pytest.mark.kafka
@@ -90,44 +89,6 @@ def engine(topics: MakeTopics, tmp_path: Path) -> Iterator[tuple[Settings, Engin
     engine.dispose()
 
 
-def expected(settings: Settings, facts: list[Fact], as_of: datetime) -> dict[str, str]:
-    """Obligation id -> digest, by the pure core."""
-    agreement = load_agreement(settings.deploy_dir)
-    found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, [], as_of)
-    return {o.obligation_id: o.digest for o in found.obligations}
-
-
-def lost(engine: Engine, wanted: dict[str, str]) -> list[str]:
-    """Obligations that the ledger has not or has otherwise, and those it has without reason."""
-    with ledger.snapshot(engine) as conn:
-        rows = conn.execute(select(obligation.c.obligation_id, obligation.c.digest, obligation.c.reason)).all()
-    held = {key: digest for key, digest, _ in rows}
-    wrong = [key for key, digest in wanted.items() if held.get(key) != digest]
-    return wrong + [key for key, _, reason in rows if key not in wanted and reason != "no longer applies"]
-
-
-def doubled(engine: Engine) -> list[str]:
-    """Revisions whose numbers have gaps, that say the same as the one before, or that are not the last where they should be."""
-    with ledger.snapshot(engine) as conn:
-        columns = (revision.c.obligation_id, revision.c.revision_no, revision.c.digest)
-        rows = conn.execute(select(*columns).order_by(columns[0], columns[1])).all()
-        current = {key: (no, d) for key, no, d in conn.execute(select(*(obligation.c[c.name] for c in columns)))}
-    wrong = []
-    last: dict[str, tuple[int, str]] = {}
-    for key, number, digest in rows:
-        before = last.get(key, (0, ""))
-        if number != before[0] + 1 or digest == before[1]:
-            wrong.append(f"{key} {number}")
-        last[key] = (number, digest)
-    return wrong + [key for key in current.keys() | last.keys() if current.get(key) != last.get(key)]
-
-
-def ticked(engine: Engine, at: datetime) -> bool:
-    with ledger.snapshot(engine) as conn:
-        ticks = list(conn.execute(select(partition_progress.c.tick_at)).scalars())
-    return len(ticks) == PARTITIONS and all(tick is not None and tick >= at for tick in ticks)
-
-
 def test_killed_in_the_middle_of_20000_events_nothing_is_lost_or_doubled(engine: tuple[Settings, Engine], tmp_path: Path) -> None:
     settings, database = engine
     facts, dice, begun = a_history(), random.Random(SEED), time.monotonic()
@@ -156,7 +117,7 @@ def test_killed_in_the_middle_of_20000_events_nothing_is_lost_or_doubled(engine:
     gone, twice = lost(database, wanted), doubled(database)
     with ledger.snapshot(database) as conn:
         revisions = len(conn.execute(select(revision.c.revision_no)).all())
-    figures = f"{len(wanted)} obligations, {revisions} revisions, lost {len(gone)}, doubled {len(twice)}"
+    figures = f"{len(wanted)} obligations and applications, {revisions} revisions, lost {len(gone)}, doubled {len(twice)}"
     print(f"\n{EVENTS} events, kills {chain.kills}, {figures}, {time.monotonic() - begun:.0f} s")  # noqa: T201
     assert chain.kills == {"track": WORKER_KILLS, "ledger": WRITER_KILLS}
     assert (gone, twice) == ([], [])
