@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from streams.connectors.merge import VOCABULARY
 from streams.pollers.plan import Ask, Comparison, Found, PathOf, Plan, Signal, UnexpectedAnswer, drain, native, objects, one, text
 
 PAGE = 100
@@ -36,15 +37,6 @@ COMPARED: dict[str, Comparison] = {
 }
 
 
-#: Names of models in webhooks, in lower case -> record type.
-MODELS = {
-    "job": "jobs",
-    "application": "applications",
-    "scheduledinterview": "interviews",
-    "interview": "interviews",
-    "scorecard": "scorecards",
-    "offer": "offers",
-}
 SYNCED = "linkedaccount"  #: a sync of the linked account is done: anything may be new
 
 
@@ -77,7 +69,7 @@ def follow(headers: Mapping[str, str], body: Mapping[str, Any], path_of: PathOf)
     """The model that changed, with the relations that a webhook names by id only; after a sync, whatever is new."""
     hook, data = body.get("hook"), body.get("data")
     noun, _, verb = str(hook.get("event", "") if isinstance(hook, Mapping) else "").casefold().rpartition(".")
-    record_type = MODELS.get(noun)
+    record_type = VOCABULARY["models"].get(noun)
     if record_type is not None and isinstance(data, Mapping) and data.get("id") is not None:
         found = native(data, "id")
         yield Signal(record_type, found, _one(record_type, found))
