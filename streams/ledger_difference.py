@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, DateTime, String, Text, cast, select, type_coerce
 
 from schemas.outcome import ApplicationState, Obligation, Verdict
 from streams.difference import GONE, no_longer
 from streams.ledger_rows import SAID
-from streams.ledger_tables import application, holding, obligation
+from streams.ledger_tables import UtcInstant, application, holding, obligation
 from streams.receipt import Body, Held, Said
 
 CHUNK = 500  #: subjects looked up by one statement
@@ -94,7 +95,8 @@ class Place:
 def obligations(conn: Connection, place: Place, requisitions: Iterable[str], given: Iterable[Said]) -> Iterator[Difference]:
     """Differences of all obligations of some requisitions, of which the facts give `given`."""
     bodies = {said.subject: said for said in given}
-    for row in _rows(conn, obligation, obligation.c.requisition_id, list(requisitions)):
+    closer = list(_to_look_at(conn, place, list(requisitions), bodies))
+    for row in _rows(conn, obligation, obligation.c.obligation_id, closer):
         said = bodies.pop(row["obligation_id"], None)
         if place.is_newer(row):
             continue
@@ -111,6 +113,41 @@ def obligations(conn: Connection, place: Place, requisitions: Iterable[str], giv
         body = said.body()
         subject = (key, place.partition, body["requisition_id"], body.get("application_id"))
         yield Difference(Cause.MISSING, *subject, by_facts=body["verdict"], body=body, fingerprint=said.fingerprint)
+
+
+def _to_look_at(conn: Connection, place: Place, requisitions: Sequence[str], bodies: dict[str, Said]) -> Iterator[str]:
+    """Ids of rows that are not to the byte what an ended obligation says; the others are taken out of `bodies`.
+
+    Nearly all of a ledger has ended and is as it was written, and reading a row as it is stored costs a quarter of decoding it.
+    """
+    stored = _stored(conn)
+    for start in range(0, len(requisitions), CHUNK):
+        query = select(*stored).where(obligation.c.requisition_id.in_(requisitions[start : start + CHUNK]))
+        for row in conn.execute(query):
+            said = bodies.get(row[0])
+            if said is not None and tuple(row) == _as_stored(said, place, conn.dialect.name):
+                del bodies[row[0]]
+            else:
+                yield row[0]
+
+
+def _stored(conn: Connection) -> list[Any]:
+    instants: Any = String() if conn.dialect.name == "sqlite" else DateTime(timezone=True)
+    columns = [
+        type_coerce(obligation.c[name], instants) if isinstance(obligation.c[name].type, UtcInstant) else obligation.c[name]
+        for name in SAID
+    ]
+    return [*columns, obligation.c.source_partition, cast(obligation.c.receipt, Text)]
+
+
+def _as_stored(said: Said, place: Place, dialect: str) -> tuple[Any, ...] | None:
+    body = said.body()
+    if "ended_at" not in body:
+        return None
+    row = [body.get(name) for name in SAID]
+    if dialect == "sqlite":
+        row = [one.isoformat(timespec="microseconds") if isinstance(one, datetime) else one for one in row]
+    return *row, place.partition, orjson.dumps(body["receipt"], option=orjson.OPT_UTC_Z).decode()
 
 
 def without_facts(

@@ -74,7 +74,7 @@ def _result(have: Mapping[str, Any] | None, outcome: Outcome, row: Row, columns:
     if have["source_partition"] == outcome.source_partition:
         if have["source_offset"] > outcome.source_offset:
             return "stale"
-    elif have["learned_at"] > outcome.learned_at:
+    elif (have["learned_at"], have["source_partition"]) > (outcome.learned_at, outcome.source_partition):
         return "stale"
     return "unchanged" if all(have[name] == row[name] for name in columns) else "applied"
 

@@ -56,6 +56,7 @@ class Summary:
     records: int
     read: int
     subjects: int
+    obligations: int
     seconds: float
     as_of: datetime | None
     causes: Counter[str]
@@ -116,6 +117,7 @@ def rebuild(
         records=sum(result.records for result in results),
         read=sum(result.records for result in results if result.partition in todo),
         subjects=sum(result.subjects for result in results),
+        obligations=sum(result.obligations for result in results),
         seconds=monotonic() - begun,
         as_of=max((result.as_of for result in results if result.as_of), default=None),
         causes=causes,
@@ -231,6 +233,7 @@ def _print_json(found: Summary, mended: int) -> None:
         "as_of": found.as_of.isoformat() if found.as_of else None,
         "records": found.records,
         "subjects": found.subjects,
+        "obligations": found.obligations,
         "seconds": round(found.seconds, 3),
         "events_per_second": round(found.read / found.seconds),
         "causes": dict(found.causes),
@@ -244,7 +247,9 @@ def _print_json(found: Summary, mended: int) -> None:
 def _show(found: Summary, mended: int, *, applied: bool) -> None:
     console = Console()
     speed = f"{found.read / found.seconds:,.0f} records/s"
-    console.print(f"{found.records:,} records, {found.subjects:,} subjects, {found.seconds:.1f} s ({speed})", highlight=False)
+    console.print(
+        f"{found.records:,} records, {found.obligations:,} obligations, {found.seconds:.1f} s ({speed})", highlight=False
+    )
     if not found.differences:
         console.print(f"the ledger is what the facts give, as of {found.as_of.isoformat() if found.as_of else 'never'}")
         return
