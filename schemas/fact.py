@@ -144,11 +144,15 @@ class Watermark(Agreed):
 
 
 class Rejudge(Agreed):
-    """`rebuild` found the tracker's row of a requisition (or application) wrong: judge it again, and say what is new."""
+    """`rebuild` found the tracker's row of a requisition (or application) wrong: judge it again, and say what is new.
+
+    `revive`: the requisition had left the tracker's table, and all its facts have been told again before this.
+    """
 
     type: Literal["rejudge"] = "rejudge"
     requisition_id: str
     application_id: str | None = None
+    revive: bool = False
 
 
 FactsRecord = Annotated[Fact | Tick | Watermark | Rejudge, Field(discriminator="type")]

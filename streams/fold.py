@@ -17,6 +17,7 @@ from streams.agreement import Agreement
 from streams.completeness import NEVER, Completeness
 from streams.deadlines import Wait
 from streams.difference import difference
+from streams.horizon import LATER_US, Horizon
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
 from streams.receipt import Body
 from streams.step import Message, Read, Step
@@ -53,6 +54,7 @@ class Limits:
 
     due: int = 500  #: because their time has come
     pending: int = 500  #: because their requisition changed
+    horizon_days: int = 0  #: after which closed requisitions leave the table; 0: never
 
 
 class Fold:
@@ -73,12 +75,16 @@ class Fold:
         self.step = Step()
         self.rows = Rows(read, self.step.changes)
         self.meta = Meta.decode(read(META))
+        self.horizon = Horizon(self.rows, self.step.changes, limits.horizon_days)
+        self._folded = self.meta.offset  #: what is read again up to here was folded before
         # Of records that are read again the state knows more than they tell, and so does what is said of it.
         self.offset = self.meta.offset = max(self.meta.offset, records[-1].offset)
         self.declared = declared
         self.waiting: list[tuple[bytes, int | None, tuple[Wait, ...]]] = []
         self.reasons: list[str] = []
         self._again: dict[bytes, None] = {}  #: rows that `rebuild` wants judged
+        self._revived: dict[str, None] = {}  #: requisitions that it wants taken up again
+        self._leaving: dict[str, None] = {}
         self._incoming: dict[bytes, list[tuple[Fact, Any]]] = {}
         self._loaded: dict[bytes, Row] = {}
         self._done: set[bytes] = set()
@@ -125,6 +131,8 @@ class Fold:
                 self._take_fact(read, record)
             elif isinstance(read, Rejudge):
                 self._again[subject_key(read.requisition_id, read.application_id)] = None
+                if read.revive:
+                    self._revived[read.requisition_id] = None
             else:
                 self._take_time(read)
 
@@ -164,7 +172,10 @@ class Fold:
         for key in self._keys(b"a"):
             if self._add(key) and self._digested(key):
                 changed[requisition_key(requisition_of(key))] = None
+        self._revive()
         for key in self._again:
+            if self.horizon.has_left(requisition_of(key)):
+                continue
             self._judge(key)
             if key.startswith(b"a") and self._digested(key):
                 changed[requisition_key(requisition_of(key))] = None
@@ -175,6 +186,7 @@ class Fold:
             if key not in self._done and self._is_due(key):
                 self._judge(key)
         self._continue_pending()
+        self._evict()
         return self._finish()
 
     def _keys(self, prefix: bytes) -> list[bytes]:
@@ -188,6 +200,9 @@ class Fold:
     def _add(self, key: bytes) -> bool:
         """Add the new facts of a row and judge it; one by one if the core cannot work with some. True if any was news."""
         incoming = self._incoming[key]
+        if self.horizon.has_left(requisition_of(key)):
+            self._keep(key, incoming)
+            return False
         try:
             return self._add_facts(key, [fact for fact, _ in incoming])
         except BAD_FACT:
@@ -214,6 +229,40 @@ class Fold:
             row.facts = before
             raise
         return True
+
+    def _keep(self, key: bytes, incoming: list[tuple[Fact, Any]]) -> None:
+        """Facts of a requisition that has left the table: kept for when it is taken up again, and not judged (`horizon`)."""
+        row, late = self._row(key), list[tuple[Fact, Any]]()
+        for fact, record in incoming:
+            before, row.facts = row.facts, merge([*row.facts, fact])
+            if record.offset <= self._folded or row.facts == before:
+                row.facts = before
+                continue
+            try:
+                self._evaluate(key, row)  # only to see whether the core can work with it
+                late.append((fact, record))
+            except BAD_FACT as error:
+                row.facts = before
+                self._reject(record, "cannot_be_evaluated", type(error).__name__, fact)
+        if late:
+            self.rows.save(row)
+            if key.startswith(b"a"):
+                self._digested(key)
+            if self.horizon.came_late(requisition_of(key), len(late)):
+                self._reject(late[0][1], "evicted", "mutual-sla rebuild --apply", late[0][0])
+
+    def _revive(self) -> None:
+        """Requisitions that had left and of which all facts are there again; `rebuild` asks for it."""
+        for requisition_id in self._revived:
+            if self.horizon.has_left(requisition_id):
+                self.horizon.revive(requisition_id)
+                self.meta.pending[requisition_id] = ""
+
+    def _evict(self) -> None:
+        for requisition_id in self._leaving:
+            if requisition_id not in self.meta.pending:
+                for key in self.horizon.evict(requisition_id, self.as_of):
+                    self._loaded.pop(key, None)
 
     def _digested(self, key: bytes) -> bool:
         """Keep the application's digest row; True if it changed, so that the requisition has to be judged."""
@@ -269,11 +318,21 @@ class Fold:
             self._outcomes[subject] = (changed, body)
         due = None if evaluation.next_due is None else micros(evaluation.next_due)
         waits = self._waits(requisition_of(key), evaluation)
+        if key.startswith(b"r") and due is None and not waits:
+            due = self._leaves_at(key, row)
         if (due, waits) != (row.due, row.waits):
             self.waiting.append((key, due, waits))
         if new_facts or news or (due, waits) != (row.due, row.waits):
             row.due, row.waits = due, waits
             self.rows.save(row)
+
+    def _leaves_at(self, key: bytes, row: Row) -> int | None:
+        """When the requisition may leave the table: that too is something to wait for."""
+        at = self.horizon.leaves_at(row.facts)
+        if at is None or at > self.as_of:
+            return at
+        self._leaving[requisition_of(key)] = None
+        return self.as_of + LATER_US  # should something of it still be open
 
     def _evaluate(self, key: bytes, row: Row) -> Evaluation:
         requisition_id, as_of = requisition_of(key), instant_of(self.as_of)

@@ -80,16 +80,17 @@ def _send(producer: Any, settings: Settings, lines: list[dict[str, Any]]) -> Non
             for line in told
         ],
     )
-    rows: dict[tuple[int, str, str | None], None] = {}
+    rows: dict[tuple[int, str, str | None], bool] = {}
     sent = []
     for line in lines:
         for fact in line.get("facts", ()):
             key = line["requisition_id"].encode()
             sent.append(producer.send(facts, fact.encode(), key=key, partition=line["partition"]))
         if line.get("rejudge"):
-            rows[line["partition"], line["requisition_id"], line["application_id"]] = None
-    for partition, requisition_id, application_id in rows:
-        again = Rejudge(requisition_id=requisition_id, application_id=application_id)
+            row = line["partition"], line["requisition_id"], line["application_id"]
+            rows[row] = rows.get(row, False) or line.get("revive", False)
+    for (partition, requisition_id, application_id), revive in rows.items():
+        again = Rejudge(requisition_id=requisition_id, application_id=application_id, revive=revive)
         sent.append(producer.send(facts, again.model_dump_json(exclude_none=True).encode(), partition=partition))
     _acknowledged(producer, sent)
 

@@ -33,7 +33,6 @@ from streams.settings import Settings
 from streams.tracker_state import TrackerState
 from streams.whole_topic import end_of, one_partition, reader
 
-RARELY = (200_000, 50, 1_000)  #: garbage is collected in this process: what is judged leaves nearly none
 TOGETHER = 2_000  #: bodies compared with the ledger at once
 
 
@@ -60,7 +59,6 @@ class Result:
     partition: int
     records: int = 0
     subjects: int = 0
-    obligations: int = 0
     as_of: datetime | None = None
     end: int = 0
     causes: Counter[str] = field(default_factory=Counter)
@@ -100,7 +98,7 @@ def recompute(share: Share) -> None:
 
 
 def _recompute(share: Share) -> Result:
-    settings, number, often = share.settings, share.partition, gc.get_threshold()
+    settings, number = share.settings, share.partition
     agreement = load_agreement(settings.deploy_dir)
     part = Partition(declared_kinds(load_sources(settings.deploy_dir)))
     result = Result(number)
@@ -115,8 +113,7 @@ def _recompute(share: Share) -> Result:
         if not part.records:
             (share.folder / f"{number}.jsonl").touch()
             return result
-        gc.freeze()  # what was read stays to the end: nothing to look through again and again (measured: a tenth of the time)
-        gc.set_threshold(*RARELY)
+        gc.freeze()  # what was read stays to the end: nothing to look through again and again
         result.as_of = part.as_of()
         state = TrackerState(consumer, settings, number)
         engine = connect(settings.ledger)
@@ -126,7 +123,6 @@ def _recompute(share: Share) -> Result:
         finally:
             engine.dispose()
     gc.unfreeze()
-    gc.set_threshold(*often)
     return result
 
 
@@ -211,7 +207,6 @@ def _differences(
     obligations = [said for subject in together.subjects for said in subject.evaluation.said]
     applications = [held for subject in together.subjects for held in subject.evaluation.held]
     result.judged.extend(mark(s.application_id, s.requisition_id) for s in together.subjects if s.evaluation.held)
-    result.obligations += len(obligations)
     with snapshot(engine) as conn:
         found = list(ledger_difference.obligations(conn, place, together.requisitions, obligations))
         states = list(ledger_difference.applications(conn, place, applications))
@@ -257,9 +252,13 @@ def line_of(difference: Difference, place: Place, as_of: datetime | None, state:
 
 def _of_tracker(subject: Subject, place: Place, state: TrackerState) -> Iterator[dict[str, Any]]:
     """What the tracker does not know of a subject, though it has read it."""
+    application, late = subject.application_id, state.late_facts(subject.requisition_id)
+    if late == 0:
+        return  # it has left the tracker's table, and nothing came since: there is nothing to know
+    revive = late is not None and application is None  # the requisition's own facts are the last of it that are told
     lacking = state.lacks(subject.key, subject.facts, subject.values)
-    application = subject.application_id
-    if not lacking and (application is None or state.knows_digests(subject.requisition_id, application, subject.digests)):
+    known = application is None or state.knows_digests(subject.requisition_id, application, subject.digests)
+    if not lacking and known and not revive:
         return
     yield {
         "cause": Cause.TRACKER.value,
@@ -272,6 +271,7 @@ def _of_tracker(subject: Subject, place: Place, state: TrackerState) -> Iterator
         "by_facts": None,
         "facts": [fact.to_json().decode() for fact in lacking],
         "rejudge": True,
+        "revive": revive,
     }
 
 

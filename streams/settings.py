@@ -51,6 +51,7 @@ class Settings:
     gateway_rate: float = 1000.0  #: requests a second of one account or one token, lasting; 0: no limit
     gateway_burst: int = 5000  #: requests that one account or token may send at once
     tick_seconds: float = 60.0  #: at most this long between two ticks of a partition
+    horizon_days: int = 400  #: a requisition closed for so long, with nothing open, leaves the tracker's state; 0: never
     session_timeout: float = 8.0  #: Kafka group session of the workers, seconds: a dead one's partitions go to another then
     lease_seconds: float = 3.5  #: a worker frozen longer than this must not write any more; less than half a session
     standbys: int = 0  #: workers that keep a copy of each partition's state beside its owner's; 1 where state takes long to read

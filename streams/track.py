@@ -19,7 +19,7 @@ from streams.connectors import declared_kinds
 from streams.lease import FAILED, die
 from streams.settings import Settings
 from streams.step import Message, Read
-from streams.tracker import Topics, Tracker
+from streams.tracker import Limits, Topics, Tracker
 
 ROLE = "track"
 LOOK_EVERY = 0.25  #: seconds between two looks at the clock
@@ -67,6 +67,7 @@ def run(settings: Settings, clock: Clock) -> None:
         load_agreement(settings.deploy_dir),
         declared_kinds(load_sources(settings.deploy_dir)),
         topics,
+        Limits(horizon_days=settings.horizon_days),
         rejected=lambda reason: REJECTED.labels(ROLE, reason).inc(),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from schemas.fact import Fact
+from streams.horizon import evicted_key, late_facts
 from streams.settings import Settings
 from streams.timeline import merge
 from streams.tracker_rows import META, Meta, Row, Rows, digest_key, subject_key
@@ -58,6 +59,10 @@ class TrackerState:
             return []  # to the byte, as nearly always: nothing has to be decoded
         have = {fact.fact_id: fact for fact in self.row(key).facts}
         return [fact for fact in facts if fact.fact_id not in have or merge([have[fact.fact_id], fact]) != [have[fact.fact_id]]]
+
+    def late_facts(self, requisition_id: str) -> int | None:
+        """How many facts came since the requisition left the tracker's table; None if it has not left."""
+        return late_facts(self(evicted_key(requisition_id)))
 
     def knows_digests(self, requisition_id: str, application_id: str, digests: Sequence[Fact]) -> bool:
         """Whether the requisition knows of the application what it has to."""
