@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
 import rocksdict
 import structlog
 
-from streams import changelog, kafka_security, lease, metrics, pinned
+from streams import changelog, damage, kafka_security, lease, metrics, pinned
 from streams.assignment import PartitionAssignor
 from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
@@ -36,6 +37,7 @@ from streams.watchdog import Watchdog
 from streams.worker_progress import WorkerProgress
 
 MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
+OFFSET_KEY = b"__faust\0offset__"  #: under which Faust's store keeps the changelog offset
 MAX_IN_FLIGHT = 16  #: batches that are begun, or wait in their lanes
 STOP_SECONDS = 10.0  #: from SIGTERM to the end at the latest; without a broker Faust would wait for a minute and more
 
@@ -105,6 +107,7 @@ class App(faust.App):  # type: ignore[misc]
     max_records: int = 1000
     role: str = ""
     partition_counts: Mapping[str, int]
+    state_folder: Path
     lease: Lease
     delivery: Delivery
     rows_table: Table
@@ -159,8 +162,10 @@ def build(
     # in it make recovery fail or hang.
     datadir = settings.state_dir / "workers" / f"{name}-{settings.worker_id}" / cluster.cluster_id
     datadir.mkdir(parents=True, exist_ok=True)
+    damage.remove_damaged(datadir, OFFSET_KEY)
     app = App(name, **_faust_settings(settings, name, str(datadir)))
     app.role, app.batch_topic, app.max_records = role, source, max_records
+    app.state_folder = datadir
     app.lease = Lease(settings.lease_seconds)
     app.watchdog = Watchdog(role, settings.stall_seconds)
     app.progress = WorkerProgress(app, app.watchdog)
@@ -225,8 +230,9 @@ async def _work(app: App, step: StepFunction, message: Any) -> None:
     try:
         if app.flow_control.is_active():  # else a rebalance or the end has begun: it is read again, like what Faust still holds
             await _process(app, step, message)
-    except Exception:
+    except Exception as error:
         # A worker that went on would commit what comes after this batch. So it never does.
+        damage.note(app.state_folder, error)
         die(FAILED, "batch_failed", topic=message.topic, partition=message.partition, offset=message.offset)
     app.consumer.finish(message)
 
@@ -289,7 +295,8 @@ def _recover(app: App, recovered: Recovered | None) -> None:
                     await recovered(tp.partition, app.rows_table.rows(tp.partition))
                     app.progress.recovery.moved()
             log.info("recovered", role=app.role)
-        except Exception:
+        except Exception as error:
+            damage.note(app.state_folder, error)
             die(FAILED, "recovery_failed", role=app.role)
 
     app.rows_table.on_recover(on_recover)
