@@ -141,6 +141,15 @@ class ApplicationState(Agreed):
         return hashlib.sha256(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
+class Silence(Agreed):
+    """A source that told nothing of a kind from `start` to `end`, by its own watermarks: long enough to be remembered."""
+
+    account: str
+    kind: str
+    start: Instant  #: complete up to here before
+    end: Instant  #: and up to here once it spoke again
+
+
 class Progress(Agreed):
     """How far one partition has come: its last tick and watermarks, and the newest fact of each source."""
 
@@ -149,6 +158,39 @@ class Progress(Agreed):
     watermarks: dict[str, dict[str, Instant]] = Field(default_factory=dict)  #: account -> kind -> complete_until
     newest_fact: dict[str, Instant] = Field(default_factory=dict)  #: account -> newest received_at
     parked: int = 0
+    silences: tuple[Silence, ...] = ()  #: that ended with the records of this batch
+
+
+class Signal(Agreed):
+    """Whether a month of one commitment of one team and side reached its objective, once the month is over.
+
+    Said again only when the word changes, because something was learned late; the figures are those of that moment.
+    """
+
+    type: Literal["signal"] = "signal"
+    signal_id: str  #: `{team}:{side}:{commitment}:{YYYY-MM}`
+    team: str
+    side: Side
+    commitment: str
+    period: str  #: YYYY-MM in the policy's reporting zone, by deadline
+    #: course_correct: missed beyond chance; goal_met: reached; none: neither (any more). Both need the minimum n.
+    signal: Literal["course_correct", "goal_met", "none"]
+    met: int
+    n: int  #: met + missed + overdue
+    adherence: float | None  #: met / n, 0 to 1
+    objective: float
+    minimum_n: int
+    p_value: float  #: chance of at most `met` of `n` if the objective were being reached (exact binomial, one-sided)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the word, not of the figures behind it."""
+        said = [self.signal_id, self.signal, self.objective, self.minimum_n]
+        return hashlib.sha256(orjson.dumps(said)).hexdigest()[:16]
+
+
+#: `source_partition` of what the ledger's writer says itself; `source_offset` is then how far it has read, all partitions added.
+OF_THE_LEDGER = -1
 
 
 class Outcome(Agreed):
@@ -159,7 +201,7 @@ class Outcome(Agreed):
     source_offset: int  #: highest offset of that partition folded in
     learned_at: Instant  #: as_of of the evaluation: the later of the last tick and the records' receipt
     rebuilt: str | None = None  #: said by `rebuild`, for this cause: it mends the ledger and pages nobody
-    body: Annotated[Obligation | ApplicationState | Progress, Field(discriminator="type")]
+    body: Annotated[Obligation | ApplicationState | Progress | Signal, Field(discriminator="type")]
 
     def to_json(self) -> bytes:
         return self.model_dump_json(exclude_none=True).encode()

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from schemas.outcome import Side, Verdict
 from schemas.policy import Policy
 from schemas.sources import Sources
-from streams import closed_periods, ledger
+from streams import closed_periods, goals, ledger, silences
 from streams.access import Access
 from streams.adherence import Counts, Promises, direction, index, index_interval, side_score, wilson
 from streams.agreement import Agreement
@@ -84,6 +84,7 @@ def application(engine: Engine, agreement: Agreement, access: Access, now: Calla
     _health(app, engine)
     _obligations(app, engine, reader)
     _figures(app, engine, agreement, now, reader)
+    _signals(app, engine, agreement, now, reader)
     _statements(app, engine, agreement, reader)
 
     @app.exception_handler(InvalidPeriod)
@@ -220,6 +221,25 @@ def _said(counts: Counts) -> dict[str, Any]:
         "adherence_without_exceptions": counts.adherence_without_exceptions,
     }
     return asdict(counts) | {"n": counts.n, **with_and_without, "interval": wilson(counts.met, counts.n)}
+
+
+def _signals(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[], datetime], reader: Callable[..., str]) -> None:
+    @app.get("/v1/signals", dependencies=[Depends(reader)])
+    def told(period: str | None = None, team: str | None = None) -> dict[str, Any]:
+        """Months that are over: which objectives were missed beyond chance, which met; the last word and when it was said.
+
+        Of one `period` (YYYY-MM), else all; `none` takes an earlier word back.
+        """
+        month = Period.month(period, agreement.policy.reporting_zone) if period else None
+        with snapshot(engine) as conn:
+            return {"signals": goals.told(conn, period=month.name if month else None, team=team)}
+
+    @app.get("/v1/silences", dependencies=[Depends(reader)])
+    def silent(account: str | None = None) -> dict[str, Any]:
+        """How complete each source is by account and kind, and every silence of an hour or longer there was."""
+        at = now()
+        with snapshot(engine) as conn:
+            return {"as_of": at, "now": silences.now(conn, at, account), "ended": silences.ended(conn, account)}
 
 
 def _statements(app: FastAPI, engine: Engine, agreement: Agreement, reader: Callable[..., str]) -> None:

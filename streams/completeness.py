@@ -14,6 +14,9 @@ Completeness = Mapping[str, Mapping[str, datetime]]
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
+#: A watermark that moves by so much at once ends a silence that is remembered: an hour.
+SILENT_US = 3_600_000_000
+
 
 def from_watermarks(watermarks: Iterable[Watermark], known_at: datetime | None = None) -> dict[str, dict[str, datetime]]:
     """The furthest of the watermarks learned by `known_at` (None: all); order and repetition do not matter."""

@@ -11,10 +11,10 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.fact import Fact, Rejudge, Tick, Watermark, facts_record
-from schemas.outcome import Progress, Verdict, outcome_id
+from schemas.outcome import Progress, Silence, Verdict, outcome_id
 from schemas.raw import Rejected
 from streams.agreement import Agreement
-from streams.completeness import NEVER, Completeness
+from streams.completeness import NEVER, SILENT_US, Completeness
 from streams.deadlines import Wait
 from streams.difference import difference
 from streams.horizon import LATER_US, Horizon
@@ -91,6 +91,7 @@ class Fold:
         self._completeness: Completeness = {}
         self._outcomes: dict[str, tuple[str, Body]] = {}
         self._told = False  #: a tick or watermark is among the records
+        self._silences: list[Silence] = []
 
     @property
     def as_of(self) -> int:
@@ -158,7 +159,11 @@ class Fold:
         marks = self.meta.marks.setdefault(read.account, {})
         until = micros(read.complete_until)
         for kind in read.kinds:
-            marks[kind] = max(until, marks.get(kind, until))
+            before = marks.setdefault(kind, until)
+            if until - before >= SILENT_US:
+                start, end = instant_of(before), instant_of(until)
+                self._silences.append(Silence(account=read.account, kind=kind, start=start, end=end))
+            marks[kind] = max(until, before)
 
     # -- the fold ------------------------------------------------------------------------------------------------------
 
@@ -384,6 +389,7 @@ class Fold:
             tick_at=None if self.meta.tick is None else instant_of(self.meta.tick),
             watermarks={a: {k: instant_of(us) for k, us in kinds.items()} for a, kinds in self.meta.marks.items()},
             newest_fact={account: instant_of(us) for account, us in self.meta.newest.items()},
+            silences=tuple(self._silences),
         )
 
     def _reject(self, record: Any, reason: str, detail: str, fact: Fact | None = None) -> None:

@@ -18,7 +18,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, update
 
-from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
+from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, Signal, outcome_adapter
 from schemas.raw import Retried, rejected_record
 from streams import ledger_mend
 from streams.errors import MutualSLAError
@@ -31,7 +31,9 @@ from streams.ledger_tables import (
     obligation,
     partition_progress,
     revision,
+    signal,
     source_newest,
+    source_silence,
     source_watermark,
 )
 
@@ -68,6 +70,8 @@ class Batch:
     applications: list[Outcome] = field(default_factory=list)
     rebuilt: list[tuple[Outcome, Row]] = field(default_factory=list)  #: said by `rebuild`
     progress: dict[int, Outcome] = field(default_factory=dict)
+    silences: list[Row] = field(default_factory=list)  #: of every progress record, the superseded ones too
+    signals: list[Outcome] = field(default_factory=list)
     dead: list[Row] = field(default_factory=list)
     retried: list[Row] = field(default_factory=list)  #: markers of `rejected retry`
     moves: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  #: position from, to
@@ -112,6 +116,12 @@ def _take(batch: Batch, record: Record) -> None:
             newest = batch.progress.get(outcome.source_partition)
             if newest is None or newest.source_offset < outcome.source_offset:
                 batch.progress[outcome.source_partition] = outcome
+            batch.silences += [
+                {"account": s.account, "kind": s.kind, "start_at": s.start, "end_at": s.end, "learned_at": outcome.learned_at}
+                for s in outcome.body.silences
+            ]
+        case Signal():
+            batch.signals.append(outcome)
 
 
 def _where(error: ValidationError) -> str:
@@ -144,6 +154,9 @@ def write(conn: Connection, batch: Batch) -> Counter[str]:
     _write_applications(conn, batch.applications, tally)
     ledger_mend.write(conn, batch.rebuilt, tally)
     _write_progress(conn, batch.progress.values(), tally)
+    _write_signals(conn, batch.signals, tally)
+    if batch.silences:  # each partition tells of the same one
+        conn.execute(upsert(conn, source_silence, update=False), batch.silences)
     if batch.dead:
         conn.execute(upsert(conn, dead_letter, update=False), batch.dead)
     if batch.retried:  # behind the dead letters they settle, as in the topic
@@ -279,3 +292,25 @@ def _write_progress(conn: Connection, outcomes: Iterable[Outcome], tally: Counte
         for table, rows in ((source_watermark, marks), (source_newest, newest)):
             if rows:
                 conn.execute(upsert(conn, table), rows)
+
+
+def _write_signals(conn: Connection, outcomes: Sequence[Outcome], tally: Counter[str]) -> None:
+    """Append each signal whose word is new and whose place is further on than the last of its id."""
+    for outcome in outcomes:
+        body = outcome.body
+        assert isinstance(body, Signal)
+        last = conn.execute(
+            select(signal.c.revision_no, signal.c.source_offset, signal.c.digest)
+            .where(signal.c.signal_id == body.signal_id)
+            .order_by(signal.c.revision_no.desc())
+            .limit(1)
+        ).first()
+        if last is not None and last.source_offset >= outcome.source_offset:
+            tally["stale"] += 1
+        elif last is not None and last.digest == body.digest:
+            tally["unchanged"] += 1
+        else:
+            tally["applied"] += 1
+            number = last.revision_no + 1 if last is not None else 1
+            row = body.model_dump(exclude={"type"}) | {"digest": body.digest, "revision_no": number, **place(outcome)}
+            conn.execute(insert(signal), row)

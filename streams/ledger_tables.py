@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -217,5 +217,40 @@ statement_line = Table(
     Column("line", JSON, nullable=False),  # schemas.statement.Line
 )
 
+#: Whether a month of one commitment of a team reached its objective: each time the word changed. The last revision counts.
+signal = Table(
+    "signal",
+    metadata,
+    Column("signal_id", String, primary_key=True),
+    Column("revision_no", Integer, primary_key=True, autoincrement=False),
+    Column("team", String, nullable=False),
+    Column("side", String, nullable=False),
+    Column("commitment", String, nullable=False),
+    Column("period", String, nullable=False),
+    Column("signal", String, nullable=False),
+    Column("met", Integer, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("adherence", Float),
+    Column("objective", Float, nullable=False),
+    Column("minimum_n", Integer, nullable=False),
+    Column("p_value", Float, nullable=False),
+    Column("learned_at", UtcInstant, nullable=False),
+    Column("source_partition", Integer, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+    Column("digest", String, nullable=False),
+    Index("signal_by_period", "period", "team"),
+)
+
+#: When a source told nothing of a kind for an hour or longer, and spoke again. Append-only.
+source_silence = Table(
+    "source_silence",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("start_at", UtcInstant, primary_key=True),
+    Column("end_at", UtcInstant, nullable=False),
+    Column("learned_at", UtcInstant, nullable=False),
+)
+
 #: Tables that nothing may update or delete from.
-APPEND_ONLY = ("revision", "statement", "statement_line", "rebuilt")
+APPEND_ONLY = ("revision", "statement", "statement_line", "rebuilt", "signal", "source_silence")

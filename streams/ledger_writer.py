@@ -28,8 +28,10 @@ from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
 from streams import kafka_security, ledger, ledger_batch, metrics, topics
+from streams.check import load_agreement
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, Unreachable
+from streams.goals import Announcer, to_kafka
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
 from streams.ledger_tables import consumer_position
@@ -62,7 +64,8 @@ def run(settings: Settings, clock: Clock) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     engine = ledger.open_ledger(settings.ledger)
-    writer = Writer(settings, clock, engine)
+    announcer = Announcer(engine, load_agreement(settings.deploy_dir).policy, to_kafka(settings))
+    writer = Writer(settings, clock, engine, announcer)
     with serve(settings.host, settings.ledger_metrics_port, writer.ready, writer.watchdog.stuck):
         writer.watchdog.start()
         try:
@@ -75,10 +78,11 @@ def run(settings: Settings, clock: Clock) -> None:
 class Writer:
     """The loop of `run`, for one engine; `ready` tells whether it is up to its work, `watchdog` whether it gets on."""
 
-    def __init__(self, settings: Settings, clock: Clock, engine: Engine) -> None:
+    def __init__(self, settings: Settings, clock: Clock, engine: Engine, announcer: Announcer | None = None) -> None:
         self.settings = settings
         self.clock = clock
         self.engine = engine
+        self.announcer = announcer
         self.positions: dict[tuple[str, int], int] = {}
         self.rejected_topic = settings.topic("ats.rejected")
         self.outcomes_topic = settings.topic("sla.outcomes")
@@ -118,7 +122,8 @@ class Writer:
             self.write([self._record(r) for records in polled.values() for r in records], stop)
         if time.monotonic() >= self._lag_due:
             self._lag_due = time.monotonic() + LAG_SECONDS
-            self._report(consumer)
+            if self._report(consumer) == 0 and self.announcer is not None:  # of a ledger that is behind, nothing is said
+                self.announcer.look()
 
     def _record(self, record: Any) -> Record:
         rejecting = record.topic == self.rejected_topic
@@ -223,8 +228,11 @@ class Writer:
         for at in partitions:
             consumer.seek(at, self.positions[at.topic, at.partition])
 
-    def _report(self, consumer: Any) -> None:
-        """Lag as metrics, and the group's offsets for `status`. A broker that is away is only noted: nothing depends on it."""
+    def _report(self, consumer: Any) -> int | None:
+        """Lag as metrics, and the group's offsets for `status`. A broker that is away is only noted: nothing depends on it.
+
+        Returns how many records are not yet in the ledger; None if that is not known.
+        """
         at = {TopicPartition(*key): position for key, position in self.positions.items()}
         try:
             behind = {one: max(end - at[one], 0) for one, end in consumer.end_offsets(list(at)).items()}
@@ -237,6 +245,8 @@ class Writer:
             consumer.commit({one: OffsetAndMetadata(position, "", -1) for one, position in at.items()}, timeout_ms=2_000)
         except KafkaError as error:
             log.warning("lag_unknown", error=type(error).__name__)
+            return None
+        return int(sum(behind.values()))
 
 
 def _faults(at: Any, row: Any, topic_id: str, first: int, last: int) -> list[str]:

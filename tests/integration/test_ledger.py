@@ -240,6 +240,12 @@ def test_history_can_be_neither_changed_nor_deleted(engine: Engine, table: str) 
         )
         line = {"period": "2026-05", "obligation_id": "o", "revision_no": 1, "line": {}}
         conn.execute(insert(metadata.tables["statement_line"]), line)
+        silence = {"account": "acme", "kind": "offer.sent", "start_at": T0, "end_at": T0, "learned_at": T0}
+        conn.execute(insert(metadata.tables["source_silence"]), silence)
+        words = dict.fromkeys(("signal_id", "team", "side", "commitment", "period", "signal", "digest"), "x")
+        figures = dict.fromkeys(("revision_no", "met", "n", "objective", "minimum_n", "p_value"), 1)
+        place = {"learned_at": T0, "source_partition": -1, "source_offset": 1}
+        conn.execute(insert(metadata.tables["signal"]), words | figures | place)
     subject = metadata.tables[table]
     column = next(iter(subject.primary_key))
     for statement in (update(subject).values({column.name: column}), delete(subject)):

@@ -28,7 +28,7 @@ def test_facts_ticks_and_watermarks_are_read() -> None:
 
 def test_outcomes_of_every_kind_are_read_and_written_back_the_same() -> None:
     found = [outcome_adapter.validate_json(line) for line in lines("outcomes.jsonl")]
-    assert [outcome.body.type for outcome in found] == ["obligation", "application", "progress"]
+    assert [outcome.body.type for outcome in found] == ["obligation", "application", "progress", "signal"]
     assert [orjson.loads(outcome.to_json()) for outcome in found] == [orjson.loads(line) for line in lines("outcomes.jsonl")]
 
 
