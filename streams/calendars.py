@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,7 @@ from streams.wall_clock import DAY, Spans, instant_at, instant_of, micros, spans
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 #: A calendar without working time for so many days is a mistake, not a holiday.
 HORIZON_DAYS = 400
+BLOCK = 32  #: days whose working time is summed up together
 
 
 @lru_cache(maxsize=4096)
@@ -68,6 +70,7 @@ class Calendar:
     _weekly: tuple[tuple[tuple[int, int], ...], ...] = field(default=(), repr=False, compare=False)
     _dates: dict[int, Spans] = field(default_factory=dict, repr=False, compare=False)
     _cells: dict[int, tuple[Spans, int]] = field(default_factory=dict, repr=False, compare=False)
+    _blocks: dict[int, list[int]] = field(default_factory=dict, repr=False, compare=False)
     #: deadlines counted on this calendar, see `deadline`
     remembered: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -115,8 +118,7 @@ class Calendar:
             return 0
         begin_cell, end_cell = first // DAY, last // DAY
         total = self._before(end_cell, last) - self._before(begin_cell, first)
-        cell = self._cell
-        return total + sum(cell(n)[1] for n in range(begin_cell, end_cell))
+        return total + self._days(begin_cell, end_cell) if begin_cell < end_cell else total
 
     def add_working(self, start: datetime, us: int) -> datetime:
         """The earliest instant by which `us` microseconds of working time have passed since `start`; `start` itself for 0.
@@ -209,6 +211,22 @@ class Calendar:
                 )
             )
             found = self._cells[number] = (spans, sum(end - begin for begin, end in spans))
+        return found
+
+    def _days(self, first: int, last: int) -> int:
+        """Working time of the cells from `first` to before `last`, by sums over blocks of them."""
+        begin, end = first // BLOCK, last // BLOCK
+        total = self._sums(end)[last % BLOCK] - self._sums(begin)[first % BLOCK]
+        for block in range(begin, end):
+            total += self._sums(block)[BLOCK]
+        return total
+
+    def _sums(self, block: int) -> list[int]:
+        """Working time of the first n cells of a block, for n from 0 to all."""
+        found = self._blocks.get(block)
+        if found is None:
+            cells = range(block * BLOCK, (block + 1) * BLOCK)
+            found = self._blocks[block] = list(accumulate((self._cell(n)[1] for n in cells), initial=0))
         return found
 
     def _before(self, cell: int, now: int) -> int:

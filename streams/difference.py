@@ -14,9 +14,16 @@ from streams.receipt import Body
 #: In the place of a fingerprint: the end of this obligation was told; only its return is news.
 GONE = "gone"
 
-Published = dict[str, tuple[str, str]]
+#: What is kept of an obligation, in this order, then of its receipt; the rest its end does not need.
+KEPT = (
+    "obligation_id", "tenant", "commitment", "commitment_version", "side", "owner", "team", "recruiter", "hiring_manager",
+    "requisition_id", "application_id", "interview_id", "started_at", "due_soon_at", "deadline", "ended_at", "elapsed_us",
+    "business_us", "uncertain", "backfill",
+)  # fmt: skip
+KEPT_OF_RECEIPT = ("calendar", "calendar_source", "calendar_version", "policy_version", "people_version", "zone", "target")
 
-_NOT_KEPT = ("facts", "intervals", "arithmetic")
+Kept = list[Any] | str | None  #: a list since schema 2 of the rows, text with the whole body before; nothing of an application
+Published = dict[str, tuple[str, Kept]]  #: subject id -> (fingerprint, what is kept)
 
 
 def difference(published: Published, evaluation: Evaluation) -> Iterator[tuple[str, str, Body]]:
@@ -31,13 +38,13 @@ def difference(published: Published, evaluation: Evaluation) -> Iterator[tuple[s
         said.add(subject)
         if published.get(subject, NOTHING)[0] != fingerprint:
             body = one.body()
-            published[subject] = fingerprint, _kept(body)
+            published[subject] = fingerprint, _keep(body)
             yield subject, fingerprint, body
     for state in evaluation.held:
         subject, fingerprint = state.subject, state.fingerprint
         said.add(subject)
         if published.get(subject, NOTHING)[0] != fingerprint:
-            published[subject] = fingerprint, ""
+            published[subject] = fingerprint, None
             yield subject, fingerprint, state.body()
     if len(published) > len(said):
         for subject, (fingerprint, kept) in list(published.items()):
@@ -46,18 +53,25 @@ def difference(published: Published, evaluation: Evaluation) -> Iterator[tuple[s
                 yield subject, GONE, no_longer(kept).model_dump(mode="python", exclude_none=True)
 
 
-NOTHING = "", ""
+NOTHING = "", None
 
 
-def _kept(body: Body) -> str:
-    """The body without what its end will not need."""
-    receipt = {name: value for name, value in body["receipt"].items() if name not in _NOT_KEPT}
-    return orjson.dumps(body | {"receipt": receipt}, option=orjson.OPT_UTC_Z).decode()
+def _keep(body: Body) -> list[Any]:
+    receipt = body["receipt"]
+    return [*map(body.get, KEPT), *map(receipt.get, KEPT_OF_RECEIPT)]
 
 
-def no_longer(kept: str) -> Obligation:
-    """The end of an obligation that no longer applies, from what was kept of it."""
-    body: dict[str, Any] = orjson.loads(kept)
+def _body(kept: list[Any] | str) -> Body:
+    if isinstance(kept, str):
+        body: Body = orjson.loads(kept)
+        return body
+    told = {name: value for name, value in zip(KEPT, kept, strict=False) if value is not None}
+    return told | {"receipt": dict(zip(KEPT_OF_RECEIPT, kept[len(KEPT) :], strict=True))}
+
+
+def no_longer(kept: list[Any] | str) -> Obligation:
+    """The end of an obligation that no longer applies, from what was kept of it (or from its whole body as JSON)."""
+    body = _body(kept)
     body.update(verdict=Verdict.CANCELLED, reason="no longer applies")
     body["receipt"].update(facts=(), intervals=(), arithmetic=("the facts known now give no such obligation",))
     return Obligation.model_validate(body)

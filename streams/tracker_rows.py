@@ -19,22 +19,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import lru_cache
 
 import orjson
 from pydantic import TypeAdapter
 
 from schemas.fact import Fact
 from streams.deadlines import Wait
+from streams.difference import Published
 from streams.errors import MutualSLAError
 from streams.step import Read
 from streams.wall_clock import micros
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)  #: 1 kept of each obligation its whole body as text
 PIECE_BYTES = 256 << 10
 META = b"m"
 
 
-facts_adapter: TypeAdapter[list[Fact]] = TypeAdapter(list[Fact])
+facts_adapter: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[Fact, ...])
+
+
+@lru_cache(maxsize=2048)
+def facts_of(block: bytes) -> tuple[Fact, ...]:
+    """The facts of a row. Remembered by their bytes: a requisition's are asked for with each of its applications."""
+    return facts_adapter.validate_json(block)
 
 
 class UnknownRow(MutualSLAError):
@@ -69,22 +78,22 @@ def requisition_of(key: bytes) -> str:
 class Row:
     """One subject: its facts as a merged set, and what the world was told of it.
 
-    `published`: subject id -> (digest, compact body). The compact body of an obligation is kept so that its end can be told
-    when the facts no longer give it.
+    `published`: subject id -> (fingerprint, what `difference` keeps of an obligation so that its end can be told).
     """
 
     key: bytes
     facts: list[Fact] = field(default_factory=list)
-    published: dict[str, tuple[str, str]] = field(default_factory=dict)
+    published: Published = field(default_factory=dict)
     due: int | None = None
     waits: tuple[Wait, ...] = ()
     pieces: int = 0
+    stored: tuple[tuple[Fact, ...], bytes] = ((), b"[]")  #: facts whose bytes are at hand
 
 
 def header(value: bytes) -> tuple[int | None, tuple[Wait, ...]]:
     """What a stored row waits for: its next deadline in microseconds, and watermarks."""
     version, due, waits, _ = orjson.loads(value[: value.index(b"\n")])
-    if version != SCHEMA:
+    if version not in READABLE:
         raise UnknownRow(f"a row of schema {version}; this program knows {SCHEMA}")
     return due, tuple((account, kind, deadline) for account, kind, deadline in waits)
 
@@ -123,8 +132,8 @@ class Rows:
         return Row(key) if value is None else self._decode(key, value)
 
     def save(self, row: Row) -> None:
-        facts = b"[%s]" % b",".join(fact.to_json() for fact in row.facts)
-        body = b"%s\n%s" % (facts, orjson.dumps(row.published))
+        row.stored = tuple(row.facts), _encoded(row)
+        body = b"%s\n%s" % (row.stored[1], orjson.dumps(row.published))
         pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)] if len(body) > PIECE_BYTES else []
         for number in range(max(len(pieces), row.pieces)):
             self._changes[_piece_key(row.key, number)] = pieces[number] if number < len(pieces) else None
@@ -140,19 +149,33 @@ class Rows:
     def _decode(self, key: bytes, value: bytes) -> Row:
         head, _, body = value.partition(b"\n")
         version, due, waits, pieces = orjson.loads(head)
-        if version != SCHEMA:
+        if version not in READABLE:
             raise UnknownRow(f"row {key!r} is of schema {version}; this program knows {SCHEMA}")
         if pieces:
             body = b"".join(self.raw(_piece_key(key, number)) or b"" for number in range(pieces))
-        facts, _, published = body.partition(b"\n")
+        block, _, published = body.partition(b"\n")
+        facts = facts_of(block)
         return Row(
             key,
-            facts_adapter.validate_json(facts),
-            {subject: (digest, kept) for subject, (digest, kept) in orjson.loads(published).items()},
+            list(facts),
+            orjson.loads(published),
             due,
             tuple((account, kind, deadline) for account, kind, deadline in waits),
             pieces,
+            (facts, block),
         )
+
+
+def _encoded(row: Row) -> bytes:
+    """The facts as JSON; of those that were stored already, as nearly always all but the new ones at the end, the same bytes."""
+    known, block = row.stored
+    count = len(known)
+    if len(row.facts) < count or any(one is not other for one, other in zip(known, row.facts, strict=False)):
+        count, block = 0, b"[]"
+    added = b",".join(fact.to_json() for fact in row.facts[count:])
+    if not added:
+        return block
+    return b"%s%s%s]" % (block[:-1], b"," if count else b"", added)
 
 
 def _piece_key(key: bytes, number: int) -> bytes:
@@ -188,7 +211,7 @@ class Meta:
         if value is None:
             return cls()
         body = orjson.loads(value)
-        if body.pop("schema") != SCHEMA:
+        if body.pop("schema") not in READABLE:
             raise UnknownRow(f"the partition's row is of another schema; this program knows {SCHEMA}")
         return cls(**body)
 

@@ -404,10 +404,10 @@ def test_rows_of_another_schema_are_refused() -> None:
     told.feed(submitted(MONDAY))
     key = application_key(REQUISITION, f"{ACCOUNT}/a1")
     stored = told.table.rows[key]
-    told.table.rows[key] = stored.replace(b"[1,", b"[2,", 1)
-    with pytest.raises(UnknownRow, match="schema 2"):
+    told.table.rows[key] = stored.replace(b"[2,", b"[3,", 1)
+    with pytest.raises(UnknownRow, match="schema 3"):
         told.restart()
-    with pytest.raises(UnknownRow, match="schema 2"):
+    with pytest.raises(UnknownRow, match="schema 3"):
         told.feed(a_fact("application.updated", MONDAY))
     assert UnknownRow.exit_code == 78
     told.table.rows[META] = Meta().encode().replace(b'"schema":1', b'"schema":2')
