@@ -82,14 +82,17 @@ class KafkaNode:
         properties: str = "",
         format_options: Sequence[str] = (),
         client: Mapping[str, Any] | None = None,
+        cluster: str = "",
     ) -> None:
         """`properties`: more lines of server.properties, where ${PORT} is ours and a later line wins; `format_options`: of
-        Kafka's StorageTool, such as --add-scram; `client`: what kafka-python needs to get in, beside the address.
+        Kafka's StorageTool, such as --add-scram; `client`: what kafka-python needs to get in, beside the
+        address; `cluster`: the id of the cluster it belongs to (default: a new one, of its own).
         """
         self.directory = directory
         self.properties = properties
         self.format_options = tuple(format_options)
         self.client = dict(client or {})
+        self.cluster = cluster or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         self.heap = heap
         self.start_timeout = start_timeout
         self.process: Process | None = None
@@ -164,8 +167,7 @@ class KafkaNode:
         return [java, f"-Xmx{self.heap}", *JVM_FLAGS, logging, *paths]
 
     def _format(self, java: list[str], config: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), *self.format_options]
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(config), *self.format_options]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
             raise Unreachable(f"Kafka could not format {self.directory}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
