@@ -17,7 +17,8 @@ from streams.settings import Settings
 
 
 def run(settings: Settings, files: list[Path], as_of: datetime, known_at: datetime | None) -> int:
-    """Print each obligation as a JSON line, ordered by id; returns the exit code: 65 if a line could not be read.
+    """Print each obligation as a JSON line, ordered by id; returns the exit code: 65 if a line could not be read, or an exception
+    is approved by who asked for it (it excuses nothing).
 
     Lines are facts and watermarks as in `ats.facts` (ticks are passed over: `--as-of` is the time). Where the files hold
     no watermark, every source counts as complete up to `as_of`; a line on stderr says so.
@@ -44,14 +45,27 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
 
 
 def _read(files: Iterable[Path], faults: list[str]) -> Iterator[Fact | Tick | Watermark | Rejudge]:
+    asked: dict[object, str | None] = {}  # exception -> who asked for it
+    approved: list[tuple[str, object, str | None]] = []  # where, exception, by whom
     for path in files:
         with sys.stdin.buffer if str(path) == "-" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
                 try:
-                    yield facts_record.validate_json(line)
+                    record = facts_record.validate_json(line)
                 except ValidationError as error:
                     first = error.errors(include_input=False, include_url=False)[0]
                     where = ".".join(map(str, first["loc"]))
                     faults.append(f"{path}:{number}: {where}: {first['msg']}; see schemas/fact.py for the form of a fact")
+                    continue
+                if isinstance(record, Fact) and record.kind == "exception.requested":
+                    asked.setdefault(record.attributes.get("exception_id"), record.actor)
+                elif isinstance(record, Fact) and record.kind == "exception.approved":
+                    approved.append((f"{path}:{number}", record.attributes.get("exception_id"), record.actor))
+                yield record
+    for where, exception, by in approved:
+        if by is not None and asked.get(exception) == by:
+            faults.append(
+                f"{where}: exception {exception} is approved by {by}, who asked for it; another person has to approve it"
+            )

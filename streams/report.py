@@ -19,6 +19,7 @@ from rich.table import Table
 
 from schemas.fact import Fact, facts_record
 from streams import credentials
+from streams.check import load_sources
 from streams.errors import InvalidConfiguration, InvalidPayload, Unreachable
 from streams.settings import Settings
 from streams.whole_topic import everything, reader
@@ -59,10 +60,16 @@ def request_exception(
 
 
 def approve_exception(settings: Settings, token_env: str, now: datetime, exception_id: str) -> None:
-    """Approve what somebody else asked for. Raises InvalidPayload if nobody asked for it."""
+    """Approve what somebody else asked for. Raises InvalidPayload if nobody asked for it, or whose token it is did."""
     request = next((e for e in exceptions(settings) if e.exception_id == exception_id), None)
     if request is None:
         raise InvalidPayload("unknown_exception", f"nobody asked for {exception_id!r}; see `mutual-sla exception list`")
+    mine = [token.identity for token in load_sources(settings.deploy_dir).tokens if token.token.env == token_env]
+    if request.requested_by in mine:
+        raise InvalidPayload(
+            "own_exception",
+            f"{request.requested_by} asked for {exception_id}; another person has to approve it, with their own token",
+        )
     subject: Subject = {"requisition_id": request.requisition_id, "application_id": request.application_id}
     _send(settings, token_env, "exception.approved", now, subject, {"exception_id": exception_id})
     Console().print(f"exception {exception_id} approved")

@@ -185,3 +185,56 @@ def test_json_is_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) 
         check.run(Settings(deploy_dir=folder), as_json=True)
     (fault,) = json.loads(capsys.readouterr().out)
     assert str(line) in str(fault)
+
+
+def told(folder: Path, file: str, said: str, mend: str) -> list[int]:
+    """The lines of `file` at which a fault says so, each with its mend."""
+    found = [fault for fault in faults(folder) if said in fault]
+    assert found, faults(folder)
+    assert all(mend in fault for fault in found), found
+    places = [fault.split(": ")[0].rpartition(":") for fault in found]
+    assert all(place[0].endswith(file) for place in places), found
+    return [int(place[2]) for place in places]
+
+
+def test_a_circle_of_contingencies_is_refused_at_its_lines_with_a_mend(folder: Path) -> None:
+    stops = ("    stop: [{kind: requisition.approved}]", "    stop: [{kind: requisition.intake_held}]")
+    lines = [
+        change(folder / "policy.yaml", stop, f"    contingent_on: {other}\n{stop}")
+        for stop, other in zip(stops, ("hold_intake", "provide_role_information"), strict=True)
+    ]
+    assert told(folder, "policy.yaml", "waits for itself", "no clock would ever start; remove one") == sorted(lines)
+
+
+def test_a_stop_that_no_source_can_tell_is_refused_at_its_line_with_a_mend(folder: Path) -> None:
+    stop = "    stop: [{kind: requisition.intake_held}]"
+    line = change(folder / "policy.yaml", stop, stop)
+    text = (folder / "sources.yaml").read_text()
+    for role in ("talent_acquisition", "hiring_manager", "approver"):
+        text = text.replace(f"role: {role}", "role: api")
+    (folder / "sources.yaml").write_text(text)
+    assert told(folder, "policy.yaml", "no configured source can tell the stop of hold_intake", "or set enabled: false") == [line]
+
+
+def test_windows_that_overlap_are_refused_at_their_line_with_a_mend(folder: Path) -> None:
+    line = change(folder / "calendars.yaml", '"13:30-17:30"', '"12:00-17:30"')
+    assert told(folder, "calendars.yaml", "begins before the one in front of it ends", "put them in order, apart") == [line]
+
+
+def test_two_versions_of_one_date_are_refused_at_the_second_with_a_mend(folder: Path) -> None:
+    text = (folder / "policy.yaml").read_text()
+    stanza = """
+  - name: hold_intake
+    version: "2"
+    side: talent_acquisition
+    subject: requisition
+    owner: recruiter
+    start: [{kind: requisition.approved}]
+    stop: [{kind: requisition.intake_held}]
+    cycles: once
+    target: {business_days: 2}
+    objective: 0.9
+"""
+    (folder / "policy.yaml").write_text(text.rstrip("\n") + "\n" + stanza)
+    line = text.rstrip("\n").count("\n") + 3
+    assert told(folder, "policy.yaml", "commitment hold_intake from the beginning is already on line", "remove one") == [line]

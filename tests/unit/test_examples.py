@@ -61,3 +61,19 @@ def test_a_line_that_is_no_fact_is_named_and_the_rest_is_judged(tmp_path: Path, 
     said = capsys.readouterr()
     assert f"{path}:{len(lines('facts.jsonl')) + 1}: " in said.err
     assert "decide:acme/r1:a1:1" in said.out
+
+
+def test_an_exception_approved_by_its_requester_is_refused_with_file_line_and_mend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = next(s for s in stories() if s.name == "approved_exception_excuses")
+    told = [fact for fact in story.facts if fact.kind.startswith("exception.")]
+    own = {f.attributes["exception_id"]: f.actor for f in told if f.kind == "exception.requested"}
+    wrong = [f for f in told if f.kind == "exception.approved" and f.actor == own[f.attributes["exception_id"]]]
+    assert wrong, "the story has one"
+    path = tmp_path / "facts.jsonl"
+    path.write_bytes(b"\n".join(fact.to_json() for fact in story.facts) + b"\n")
+    assert evaluate_files.run(Settings(deploy_dir=ROOT / "deploy"), [path], story.expectations[-1].as_of, None) == 65
+    faults = [line for line in capsys.readouterr().err.splitlines() if "who asked for it" in line]
+    assert [line.split(": ")[0] for line in faults] == [f"{path}:{story.facts.index(fact) + 1}" for fact in wrong]
+    assert all("another person has to approve it" in line for line in faults)
