@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 MEASURES ?= $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test lint check bench down
+.PHONY: help setup demo test lint check bench down chaos soak
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -38,6 +38,12 @@ bench: setup .bench/installed ## measure everything at small sizes; full: make b
 	@echo "bench: other engines into .bench"
 	@rm -rf .bench && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .bench -r $<
 	@touch $@
+
+chaos: setup ## kill and break everything at random moments, then count what is lost or doubled (ARGS="--kills 50 --seed 1"; docs/reliability.md)
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: setup ## an hour at 500 events a second with kills; memory, file handles and lag over time (ARGS="--minutes 60 --rate 500")
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 down: ## stop everything that `up` or `demo` started
 	@if [ -x $(BIN)/mutual-sla ]; then \

@@ -43,10 +43,13 @@ class Plan:
     outage: float
     seed: int
     only: tuple[str, ...] = ()
+    exactly: tuple[str, ...] = ()  #: these faults and no others, in a seeded order
 
     def faults(self) -> list[str]:
         """Names of the faults in their order; each kind of kill at least once where there are enough."""
         dice = Random(self.seed)
+        if self.exactly:
+            return dice.sample(self.exactly, len(self.exactly))
         kills = (list(KILLS) + dice.choices(list(KILLS), list(KILLS.values()), k=self.kills))[: self.kills]
         others = [name for name, times in OTHERS.items() for _ in range(times * self.rounds)]
         planned = [name for name in kills + others if not self.only or any(part in name for part in self.only)]
