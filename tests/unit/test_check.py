@@ -198,10 +198,10 @@ def told(folder: Path, file: str, said: str, mend: str) -> list[int]:
 
 
 def test_a_circle_of_contingencies_is_refused_at_its_lines_with_a_mend(folder: Path) -> None:
-    stops = ("    stop: [{kind: requisition.approved}]", "    stop: [{kind: requisition.intake_held}]")
+    stops = ("    stop: [{kind: requisition.intake_held}]", "    stop: [{kind: requisition.approved}]")  # from the top
     lines = [
         change(folder / "policy.yaml", stop, f"    contingent_on: {other}\n{stop}")
-        for stop, other in zip(stops, ("hold_intake", "provide_role_information"), strict=True)
+        for stop, other in zip(stops, ("provide_role_information", "hold_intake"), strict=True)
     ]
     assert told(folder, "policy.yaml", "waits for itself", "no clock would ever start; remove one") == sorted(lines)
 
