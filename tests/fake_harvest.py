@@ -34,7 +34,7 @@ class FakeHarvest:
     hosts: set[str] = field(default_factory=set)
     next_host: str = BASE
     tokens: int = 0
-    _used: int = 0
+    _left: dict[str, int] = field(default_factory=dict)  #: requests that each token still lives for; several may be alive
     _cursors: dict[str, tuple[list[Record], int]] = field(default_factory=dict)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -42,8 +42,9 @@ class FakeHarvest:
         if request.url.path == "/token":
             return self._grant(request)
         self.asked.append(request)
-        self._used += 1
-        if request.headers.get("authorization") != f"Bearer token-{self.tokens}" or self._used > self.lives:
+        token = request.headers.get("authorization", "")
+        self._left[token] = self._left.get(token, 0) - 1
+        if self._left[token] < 0:
             return httpx.Response(401, json={"error": "expired"})
         if self.bad and (answer := self.bad.pop(0)(request)) is not None:
             return answer
@@ -55,7 +56,7 @@ class FakeHarvest:
         if request.headers["authorization"] != f"Basic {signed}" or form != {"grant_type": "client_credentials", "sub": "7"}:
             return httpx.Response(401, json={"error": "unauthorized_client"})
         self.tokens += 1
-        self._used = 0
+        self._left[f"Bearer token-{self.tokens}"] = self.lives
         return httpx.Response(200, json={"access_token": f"token-{self.tokens}", "expires_in": 3600})
 
     def _list(self, request: httpx.Request) -> httpx.Response:

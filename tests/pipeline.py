@@ -58,10 +58,12 @@ class Pipeline:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def poller_metrics(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.settings.poller_metrics_port}/metrics", trust_env=False).text
+
     def polled(self) -> dict[tuple[str, str], float]:
         """(account, record type) -> when its last good poll began."""
-        text = httpx.get(f"http://127.0.0.1:{self.settings.poller_metrics_port}/metrics", trust_env=False).text
-        return {(account, kind): float(value) for account, kind, value in SUCCESS.findall(text)}
+        return {(account, kind): float(value) for account, kind, value in SUCCESS.findall(self.poller_metrics())}
 
     def until_polled(self, since: datetime) -> None:
         wanted = {(week.account, kind) for week in self.weeks.values() for kind in week.polled}

@@ -15,6 +15,8 @@ from kafka import KafkaConsumer
 from schemas.raw import RawHeaders
 from streams.ledger_tables import revision
 from tests.pipeline import NAMES, Pipeline, lived_week
+from tests.weeks.ashby import Ashby
+from tests.weeks.greenhouse import Greenhouse
 from tests.weeks.week import CARD, ENDS, MINUTE, SUBMITTED, TAKEN
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -54,6 +56,18 @@ def test_both_ways_were_used_and_nothing_was_refused(pipeline: Pipeline, account
 def test_no_account_s_facts_are_another_s(pipeline: Pipeline) -> None:
     for fact in pipeline.facts():
         assert (fact.requisition_id or "").startswith(f"{fact.account}/")
+
+
+def test_the_vendors_had_their_bad_days(pipeline: Pipeline) -> None:
+    """Tokens expired, limits were reached and Ashby failed with HTTP 200, or the week would prove little."""
+    told = pipeline.poller_metrics()
+    harvest, ashby = pipeline.weeks["greenhouse"], pipeline.weeks["ashby"]
+    assert isinstance(harvest, Greenhouse) and isinstance(ashby, Ashby)
+    assert harvest.harvest.tokens >= 2
+    assert ashby.failures == 0
+    assert 'mutual_sla_polls_total{account="ashby",record_type="application_feedback",result="failed"} 2.0' in told
+    for account in ("ashby", "lever", "merge", "smartrecruiters", "workable"):
+        assert f'mutual_sla_poll_requests_total{{account="{account}",status="429"}}' in told
 
 
 # -- the same pipeline, asked by its user ------------------------------------------------------------------------------
