@@ -22,7 +22,7 @@ from tests.chaos.plan import Outcome, Plan, Tally
 from tests.chaos.stage import PARTITIONS, WEBHOOKS, Reached, Stage, stage
 from tests.settled import doubled, expected, lost, ticked
 
-PATIENCE = 120.0  #: seconds to recover from one fault
+PATIENCE = 240.0  #: seconds to recover from one fault
 SETTLE = 600.0  #: seconds for the rest, once nothing breaks any more
 IN_A_HURRY = 0.3  #: share of the faults after which the next does not wait for recovery
 WEBHOOK_RATE = 10.0
