@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from schemas.outcome import Side, Verdict
 from schemas.policy import Policy
 from schemas.sources import Sources
-from streams import closed_periods, goals, ledger, silences
+from streams import closed_periods, goals, holding_time, ledger, silences
 from streams.access import Access
 from streams.adherence import Counts, Promises, direction, index, index_interval, side_score, wilson
 from streams.agreement import Agreement
@@ -182,11 +182,20 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         return _head(month, at) | {"definition": TIME_TO_FILL, "teams": times_to_fill(rows)}
 
     @app.get("/v1/holders", dependencies=[Depends(reader)])
-    def holders(team: str | None = None) -> dict[str, Any]:
-        """Wall-clock seconds each side has held the ball, per team, up to now."""
-        at = now()
+    def holders(
+        by: Annotated[str, Query(description="one or more of team, requisition, application, person")] = "team",
+        team: str | None = None,
+        requisition: str | None = None,
+        application: str | None = None,
+        person: str | None = None,
+    ) -> dict[str, Any]:
+        """How long each side has held the ball up to now, by the wall clock and on the calendar of who held it."""
+        names = [name.strip() for name in by.split(",") if name.strip()]
+        if unknown := [name for name in names or ["nothing"] if name not in holding_time.BY]:
+            raise HTTPException(422, f"cannot group by {', '.join(unknown)}; there are {', '.join(holding_time.BY)}")
+        at, equal = now(), {"team": team, "requisition": requisition, "application": application, "person": person}
         with snapshot(engine) as conn:
-            return {"as_of": at, "holders": ledger.holder_totals(conn, at, team)}
+            return {"as_of": at, "by": names, "holders": holding_time.times(conn, agreement, at, names, **equal)}
 
 
 def _head(month: Period, at: datetime) -> dict[str, Any]:

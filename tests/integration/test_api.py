@@ -212,9 +212,21 @@ def test_the_index_says_whether_it_moved_beyond_chance(engine: Engine, client: C
 
 
 def test_holders_are_counted_up_to_now(client: Client) -> None:
-    assert client.get("/v1/holders?team=platform").json()["holders"] == [
-        {"team": "platform", "holder": "hiring_manager", "seconds": 7200.0, "applications": 1}
-    ]
+    (row,) = client.get("/v1/holders?team=platform").json()["holders"]
+    assert row == {
+        "team": "platform",
+        "holder": "hiring_manager",
+        "seconds": 7200.0,
+        "business_seconds": 0.0,  # NOW is two in the night in Berlin
+        "us": 7_200_000_000,
+        "business_us": 0,
+        "applications": 1,
+    }
+    (row,) = client.get("/v1/holders?by=requisition,person").json()["holders"]
+    assert (row["requisition"], row["person"], row["seconds"]) == ("greenhouse/1", "unassigned", 7200.0)
+    assert client.get("/v1/holders?by=application&application=greenhouse/none").json()["holders"] == []
+    assert client.get("/v1/holders?by=salary").status_code == 422
+    assert client.get("/v1/holders?by=").status_code == 422
 
 
 def test_a_statement_is_there_once_the_month_is_closed(client: Client, settings: Settings) -> None:
