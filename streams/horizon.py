@@ -14,13 +14,13 @@ requisition up again (`Rejudge.revive`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 import orjson
 
 from schemas.fact import Fact
-from streams.difference import GONE
+from streams.difference import GONE, KEPT, Published
 from streams.tracker_rows import Rows, UnknownRow, application_key, digest_key, requisition_key
 from streams.wall_clock import instant_of, micros
 
@@ -102,12 +102,12 @@ class Horizon:
             yield from self._rows.scan(b"c\0" + prefix)
 
 
-def _is_over(published: Mapping[str, tuple[str, str]], long_ago: datetime) -> bool:
+def _is_over(published: Published, long_ago: datetime) -> bool:
     """Whether each obligation that was told of has ended, no longer applies, or was due before `long_ago`."""
     for fingerprint, kept in published.values():
-        if fingerprint == GONE or not kept:  # of an application nothing is kept
+        if fingerprint == GONE or kept is None:  # None: of an application nothing is kept
             continue
-        told = orjson.loads(kept)
+        told = orjson.loads(kept) if isinstance(kept, str) else dict(zip(KEPT, kept, strict=False))
         deadline = told.get("deadline")
         if told.get("ended_at") is None and (deadline is None or datetime.fromisoformat(deadline) > long_ago):
             return False

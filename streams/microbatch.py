@@ -39,7 +39,7 @@ from streams.worker_progress import WorkerProgress
 MAX_STATE_BYTES = 512 << 10  #: of one row: far below what a record batch takes
 OFFSET_KEY = b"__faust\0offset__"  #: under which Faust's store keeps the changelog offset
 MAX_IN_FLIGHT = 16  #: batches that are begun, or wait in their lanes
-STOP_SECONDS = 10.0  #: from SIGTERM to the end at the latest; without a broker Faust would wait for a minute and more
+STOP_SECONDS = 15.0  #: from SIGTERM to the end at the latest; without a broker Faust would wait for a minute and more
 
 __all__ = ["App", "Message", "Read", "Step", "StepFunction", "build", "pause", "run_worker"]
 
