@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -180,9 +181,9 @@ class Faults:
         if self.stage.disk is None:
             raise NotPossible("mounting a small disk is not allowed here")
         ballast = self.stage.disk / "ballast"
-        with ballast.open("wb") as file:
-            free = os.statvfs(self.stage.disk)
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:  # until there is no room: what the roles free or take meanwhile counts too
+                file.write(bytes(1 << 20))
         sleep(self.dice.uniform(5, 10))
         ballast.unlink()
         return monotonic()

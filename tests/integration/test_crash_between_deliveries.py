@@ -34,7 +34,7 @@ def crashing(settings: Settings, clock: Path, at: int, records: int) -> Process:
 
 def test_outcomes_that_were_told_before_the_crash_are_told_again_or_followed_by_more(topics: MakeTopics, tmp_path: Path) -> None:
     deploy = deploy_folder(tmp_path / "deploy", ["elsewhere"])
-    settings = topics(deploy_dir=deploy, track_metrics_port=ports.free())
+    settings = topics(deploy_dir=deploy, track_metrics_port=ports.free(), session_timeout=30.0)
     facts = hiring(requisitions=60, applications=11, start=START, seed=5)
     end, clock = facts[-1].received_at + timedelta(days=30), FileClock(tmp_path / "clock")
     clock.set(facts[0].received_at)
