@@ -170,7 +170,7 @@ class Bench:
         wait(lambda: well(settings), process)
         seconds = round(time.monotonic() - began, 1)
         self.found[title] = seconds
-        print(f"{title}: {seconds} s, {memory(process)} MB", flush=True)
+        print(f"{title}: {seconds} s, {processor(process)} of them on a processor, {memory(process)} MB", flush=True)
         return process
 
     def taken_over(self, title: str, other: Settings) -> None:
@@ -218,6 +218,12 @@ def wait(condition: Callable[[], bool], process: Process) -> None:
         if not process.alive() or time.monotonic() > end:
             raise SystemExit(f"it did not get ready: {tail(process.log)}")
         time.sleep(0.1)
+
+
+def processor(process: Process) -> float:
+    """CPU seconds so far: what a machine with other work to do would have needed by itself."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 1)
 
 
 def memory(process: Process) -> int:
