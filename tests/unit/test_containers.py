@@ -47,7 +47,10 @@ def test_every_role_is_probed_where_it_answers(tmp_path: Path) -> None:
         assert container(name)["ports"][0]["containerPort"] == port
         assert container(name)["readinessProbe"]["httpGet"]["path"] == role.health.removeprefix(role.address)
         assert container(name)["livenessProbe"]["httpGet"]["path"] == role.liveness.removeprefix(role.address)
-        assert COMPOSE[name]["healthcheck"]["test"][-1] == f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/healthz')"
+        assert (
+            COMPOSE[name]["healthcheck"]["test"][-1]
+            == f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/healthz')"
+        )
         assert MANIFESTS[name][1]["spec"]["ports"][0]["port"] == port
 
 
