@@ -129,12 +129,14 @@ class Faults:
 
     def zombie(self) -> float:
         """Frozen until another has its partitions and works on them, then woken."""
-        worker = self.stage.keeper.running(self.dice.choice(self.stage.workers))
+        name = self.dice.choice(self.stage.workers)
+        self._await_well(name)  # one that has no partitions yet is no zombie, and has no lease
+        worker = self.stage.keeper.running(name)
         begun = monotonic()
         os.killpg(worker.pid, signal.SIGSTOP)
         sleep(self.stage.settings.session_timeout + self.dice.uniform(3, 6))
         os.killpg(worker.pid, signal.SIGCONT)
-        sleep(1)
+        sleep(2)
         if worker.exit_code is None:
             self.faults.append("a worker that was frozen for longer than its session went on")
         return begun
