@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +25,7 @@ from streams.calendars import Calendars, content_version
 from streams.check_people import check_calendars, check_people, check_working_time
 from streams.check_policy import check_policy
 from streams.directory import People
-from streams.errors import InvalidConfiguration
+from streams.errors import InvalidConfiguration, Unreachable
 from streams.settings import Settings
 from streams.yaml_lines import Document, Faults, Model, Node, parse, read, shown
 
@@ -34,6 +36,7 @@ class Inspection:
 
     folder: Path
     agreement: Agreement | None = None
+    models: tuple[CalendarFile, Directory] | None = None  #: what the agreement was made of, beside the policy
     sources: Sources | None = None
     stages: frozenset[str] | None = None  #: canonical stages that some name is mapped to; None without stages.yaml
     contents: list[tuple[str, str, str]] = field(default_factory=list)  #: (file, version, what is in it) of faultless files
@@ -52,12 +55,13 @@ class Inspection:
         if policy and calendars and people and not self.faults:
             check_working_time(calendars, people, calendar_node, people_node)
         if policy and calendars and people and not self.faults:
+            self.models = calendars, people
             self.agreement = Agreement(policy, Calendars.from_file(calendars), People.from_directory(people))
             policy_version = f"{policy.version}, {content_version(policy.model_dump(mode='json'))}"
             self._note("policy.yaml", policy_version, f"{len(policy.enabled())} of {len(policy.commitments)} commitments enabled")
             self._note("calendars.yaml", self.agreement.calendars.version, f"{len(calendars.calendars)} calendars")
             self._note("people.yaml", self.agreement.people.version, f"{len(people.people)} people in {len(people.teams)} teams")
-        return {"policy": policy_node, "people": people_node}
+        return {"policy": policy_node, "calendars": calendar_node, "people": people_node}
 
     def read_sources(self) -> Node:
         """Reads and checks the sources by themselves."""
@@ -149,9 +153,26 @@ def inspect(deploy_dir: Path) -> Inspection:
     return inspection
 
 
-def run(settings: Settings, as_json: bool) -> None:
-    """The `check` verb: what is there, or all faults and exit 78; warnings never fail. `as_json`: one list of both."""
+def _compare(settings: Settings, inspection: Inspection, now: datetime) -> None:
+    """Adds a fault for each past version that is not what was published; where no Kafka answers there is nothing to compare."""
+    from streams import published
+
+    with suppress(Unreachable):
+        before = published.read(settings)
+        again, nodes, versions = published.inspected(settings, now)
+        published.compare(nodes, versions, before)
+        for fault in again.faults.ordered():
+            inspection.faults.add(*fault)
+
+
+def run(settings: Settings, as_json: bool, now: datetime | None = None) -> None:
+    """The `check` verb: what is there, or all faults and exit 78; warnings never fail. `as_json`: one list of both.
+
+    With `now`, and where Kafka answers, also what was published: a version in force by then that was changed is a fault.
+    """
     inspection = inspect(settings.deploy_dir)
+    if now is not None and not inspection.faults:
+        _compare(settings, inspection, now)
     if as_json:
         listed = [
             {"level": level, "file": file, "line": line, "text": text}

@@ -196,10 +196,13 @@ def digest(
 
 @app.command()
 def topics(state_dir: StateDir = None, brokers: Brokers = None) -> None:
-    """Create missing topics and verify all; refuses a partition-count mismatch."""
+    """Create missing topics, verify all, publish the agreement; refuses other partition counts and changed past versions."""
+    from streams import published
     from streams import topics as job
 
-    job.ensure(_settings(state_dir=state_dir, brokers=brokers))
+    configured = _settings(state_dir=state_dir, brokers=brokers)
+    job.ensure(configured)
+    published.publish(configured, clock.from_environment().now())
 
 
 @app.command("import")
@@ -250,10 +253,13 @@ def forget(
 
 @app.command()
 def check(deploy_dir: DeployDir = None, as_json: AsJson = False) -> None:
-    """Validate policy, calendars, people, stages and sources: all faults at once, with file and line."""
+    """Validate policy, calendars, people, stages and sources: all faults at once, with file and line.
+
+    Where Kafka answers, also against what was published: a version that has judged is never changed.
+    """
     from streams import check as job
 
-    job.run(_settings(deploy_dir=deploy_dir), as_json=as_json)
+    job.run(_settings(deploy_dir=deploy_dir), as_json=as_json, now=clock.from_environment().now())
 
 
 @app.command()
@@ -393,11 +399,16 @@ def exception_list(state_dir: StateDir = None, brokers: Brokers = None, as_json:
 
 
 @app.command()
-def explain(obligation: str, state_dir: StateDir = None, as_json: AsJson = False) -> None:
+def explain(
+    obligation: str,
+    state_dir: StateDir = None,
+    as_json: AsJson = False,
+    agreement: Annotated[bool, typer.Option("--agreement", help="also what its versions say, as published")] = False,
+) -> None:
     """The receipt of one obligation, for a person to read."""
     from streams import explain as job
 
-    job.run(_settings(state_dir=state_dir), obligation, as_json=as_json)
+    job.run(_settings(state_dir=state_dir), obligation, as_json=as_json, agreement=agreement)
 
 
 @rejected_app.command("list")

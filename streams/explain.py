@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.outcome import Receipt
-from streams import ledger
+from streams import ledger, published
 from streams.errors import InvalidPayload
 from streams.ledger_database import open_ledger, snapshot
 from streams.settings import Settings
 
 
-def run(settings: Settings, obligation_id: str, *, as_json: bool) -> None:
+def run(settings: Settings, obligation_id: str, *, as_json: bool, agreement: bool = False) -> None:
     """Print verdict, arithmetic, facts, intervals and earlier revisions, times in the debtor's zone.
 
-    Raises InvalidPayload if the ledger has no such obligation.
+    `agreement`: also what the versions on the receipt say, as they were published. Raises InvalidPayload if the ledger has no
+    such obligation, and, with `agreement`, Unreachable.
     """
     with snapshot(open_ledger(settings.ledger)) as conn:
         found = ledger.find_obligation(conn, obligation_id)
@@ -30,11 +31,23 @@ def run(settings: Settings, obligation_id: str, *, as_json: bool) -> None:
                 "unknown_obligation", f"the ledger has no {obligation_id!r}; ids look like decide:greenhouse/12:345:1"
             )
         earlier = ledger.revisions(conn, obligation_id)
+    said = _agreed(settings, found) if agreement else []
     if as_json:
-        json.dump({"obligation": found, "revisions": earlier}, sys.stdout, default=_plain, indent=2)
+        told = {"obligation": found, "revisions": earlier} | ({"agreement": said} if agreement else {})
+        json.dump(told, sys.stdout, default=_plain, indent=2)
         print()  # noqa: T201
         return
     _show(found, earlier)
+    for one in said:
+        if one["kind"] != "policy":  # whole, with --json
+            print(f"\n{one['kind']} {one['name']}, version {one['version']}, {one['content_hash']}:")  # noqa: T201
+            print(json.dumps(one["content"], indent=1, ensure_ascii=False))  # noqa: T201
+
+
+def _agreed(settings: Settings, found: dict[str, Any]) -> list[dict[str, Any]]:
+    receipt = Receipt.model_validate(found["receipt"])
+    names = (found["commitment"], found["commitment_version"], receipt.policy_version, receipt.calendar)
+    return [one.model_dump(mode="json") for one in published.described(settings, *names)]
 
 
 def _plain(value: object) -> str:

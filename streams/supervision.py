@@ -20,7 +20,7 @@ from typing import Literal
 import structlog
 
 from schemas.sources import Sources
-from streams import check, credentials, health, ports, roles, run_state, topics
+from streams import check, clock, credentials, health, ports, published, roles, run_state, topics
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.kafka_node import KafkaNode
 from streams.process import Identity, Process, tail
@@ -171,6 +171,7 @@ class Supervisor:
             secrets = credentials.complete(sources, self.settings.state_dir, os.environ)
             self._start_kafka(self.kafka)
         topics.verify(self.settings)
+        published.publish(self.settings, clock.from_environment().now())
         planned = roles.plan(self.settings, self.workers, polls=any(one.api for one in sources.accounts))
         for wave in sorted({role.wave for role in planned}):
             self._start_wave([role for role in planned if role.wave == wave], secrets)
