@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from streams.step import Message
 #: Key and value together; the topics take 1,048,588 bytes a batch, the rest is the batch's own frame.
 MAX_RECORD_BYTES = 950_000
 RECORD_BATCH_BYTES = 1_000_000
+LOOKS = 32  #: into which the time-out is divided
 
 
 class RecordTooLarge(MutualSLAError):
@@ -65,10 +66,20 @@ class Delivery:
         self._alive()
         begun = time.perf_counter()
         sends = [self._send_group(topic, partition, group) for (topic, partition), group in groups.items()]
-        offsets = await asyncio.wait_for(asyncio.gather(*sends), self._timeout)
+        offsets = await self._confirmed(sends)
         self.waited += time.perf_counter() - begun
         self.sent += sum(len(group) for group in groups.values())
         return dict(zip(groups, offsets, strict=True))
+
+    async def _confirmed(self, sends: list[Coroutine[Any, Any, int]]) -> list[int]:
+        """The results, or TimeoutError. In looks, since time in which the loop stood still for a step is not the broker's."""
+        offsets = asyncio.gather(*sends)
+        for _ in range(LOOKS):
+            done, _ = await asyncio.wait([offsets], timeout=self._timeout / LOOKS)
+            if done:
+                return offsets.result()
+        offsets.cancel()
+        raise TimeoutError(f"the broker did not confirm within {self._timeout} s")
 
     def _place(self, message: Message) -> tuple[str, int]:
         topic, partition, key, value = message

@@ -307,6 +307,8 @@ class Journal:
             finished=0,
             delivery=SimpleNamespace(send=self.send),
             flow_control=SimpleNamespace(is_active=lambda: self.flowing),
+            turn=asyncio.Lock(),
+            state_folder=None,
         )
         self.flowing = True
         self.made._waiting_for_ack = None
