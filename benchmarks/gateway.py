@@ -3,6 +3,8 @@
 Run: `python benchmarks/gateway.py [--brokers HOST:PORT] [--requests N] [--body BYTES]`; without brokers it starts a Kafka node
 of its own. Everything shares this machine: broker, gateway and the caller, which is bare sockets and signs before it starts.
 Prints the machine, then for each number of callers at once the requests a second and the time to the answer (p50, p99).
+With `--abuse [CONNECTIONS]` instead: what eight honest callers, 100 requests a second together, are told while so many hostile
+connections (tests/abuse.py: silent, slow, endless, deaf) are kept open by another process, and the gateway's peak memory.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import httpx
@@ -28,6 +30,7 @@ from streams import ports
 from streams import topics as topics_module
 from streams.kafka_node import KafkaNode
 from streams.settings import ROOT, Settings
+from tests import abuse
 
 SECRET = "benchmark-secret"
 SOURCES = {
@@ -92,6 +95,7 @@ def main() -> None:
     parser.add_argument("--brokers")
     parser.add_argument("--requests", type=int, default=5_000)
     parser.add_argument("--body", type=int, default=2_000, help="bytes of a body; a Greenhouse stage change has about 4 kB")
+    parser.add_argument("--abuse", type=int, nargs="?", const=1000, metavar="CONNECTIONS")
     options = parser.parse_args()
     print(machine())
     with ExitStack() as stack:
@@ -111,10 +115,36 @@ def main() -> None:
         process = subprocess.Popen([sys.executable, "-m", "streams", "gateway"], cwd=ROOT, env=environment)
         stack.callback(process.wait)
         stack.callback(process.terminate)
-        run(settings, options.requests, options.body)
+        wait_until_ready(settings)
+        if options.abuse:
+            run_abused(settings, process.pid, options.abuse, options.requests, options.body)
+        else:
+            run(settings, options.requests, options.body)
 
 
-def run(settings: Settings, count: int, size: int) -> None:
+def run_abused(settings: Settings, pid: int, connections: int, count: int, size: int) -> None:
+    kept = 0
+    for hostile in (0, connections):
+        bodies = [request(number, size).partition(b"\r\n\r\n")[2] for number in range(count // 4)]
+        with abuse.attacked(settings.gateway_port, hostile) if hostile else nullcontext():
+            answers = asyncio.run(honest(settings.gateway_port, bodies))
+            held = abuse.sockets_of(pid)
+        kept += len(answers.kept)
+        p50, p99 = answers.quantile(0.5) * 1000, answers.quantile(0.99) * 1000
+        told = ", ".join(f"{status or 'nothing'} {times} times" for status, times in sorted(answers.statuses.items()))
+        print(f"{hostile:5d} hostile: honest callers were told {told}   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms", end="   ")
+        print(f"gateway: {held} sockets, peak {abuse.peak_megabytes(pid):.0f} MB")
+    print(f"acknowledged {kept}, in the topic {in_topic(settings)}")
+
+
+async def honest(port: int, bodies: list[bytes], callers: int = 8, a_second: int = 100) -> abuse.Answers:
+    answers, waiting = abuse.Answers(), iter(bodies)
+    ask = [abuse.ask(port, waiting, SECRET.encode(), answers, callers / a_second) for _ in range(callers)]
+    await asyncio.gather(*ask)
+    return answers
+
+
+def wait_until_ready(settings: Settings) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
         try:
@@ -123,6 +153,9 @@ def run(settings: Settings, count: int, size: int) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
+
+
+def run(settings: Settings, count: int, size: int) -> None:
     acknowledged = 0
     for at_once in (1, 16, 64, 256):
         requests = [request(number, size) for number in range(count if at_once > 1 else count // 20)]

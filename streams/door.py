@@ -6,7 +6,6 @@ says what the caller can do. No body, token, signature or query is ever logged.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 import traceback
@@ -23,9 +22,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.room import Full, Place, Room
+
 log = structlog.get_logger()
 
-MAX_REQUESTS = 512  #: at once; more are told to come again, so that those inside are answered in time
 RETRY_AFTER_SECONDS = 5
 #: A body up to this many times the limit is read and thrown away, so that the sender sees its 413 and no broken connection.
 DISCARDED = 4
@@ -48,10 +48,11 @@ class Refused(Exception):
         return answer(self.status, {"error": self.error, "mend": self.mend, "request_id": request_id}, self.headers)
 
 
-def away(error: str) -> Refused:
-    """503: nothing was kept, come again."""
+def away(error: str, *, close: bool = False) -> Refused:
+    """503: nothing was kept, come again. `close`: the connection ends, since a body is still coming on it."""
     mend = "nothing was acknowledged; send the same again after the seconds in Retry-After"
-    return Refused(503, error, mend, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS), **({"Connection": "close"} if close else {})}
+    return Refused(503, error, mend, headers)
 
 
 INTERNAL_ERROR = Refused(500, "internal error", "ours, not yours: send it again, and give us the request id if it goes on")
@@ -91,11 +92,10 @@ Observer = Callable[[Scope, int, float], None]
 class Door:
     """The outermost ASGI layer of a role that is called from outside."""
 
-    def __init__(self, app: ASGIApp, observe: Observer, max_requests: int = MAX_REQUESTS) -> None:
+    def __init__(self, app: ASGIApp, observe: Observer, room: Room | None = None) -> None:
         self._app = app
         self._observe = observe
-        self._max_requests = max_requests
-        self._inside = 0
+        self._room = room or Room()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,9 +119,10 @@ class Door:
         self._observe(scope, status, time.perf_counter() - began)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> Refused | None:
-        if self._inside >= self._max_requests and scope["path"] not in ALWAYS_OPEN:
+        place = self._room.enter(always=scope["path"] in ALWAYS_OPEN)
+        if place is None:
             return away("too many requests at once")
-        self._inside += 1
+        scope["state"].update(room=self._room, place=place)
         try:
             await self._app(scope, receive, send)
         except Exception as error:
@@ -131,7 +132,7 @@ class Door:
             log.error("request_failed", error=type(error).__name__, where=where, request_id=request_id)
             return INTERNAL_ERROR
         finally:
-            self._inside -= 1
+            self._room.leave(place)
         return None
 
 
@@ -139,36 +140,41 @@ async def read_body(request: Request, limit: int, within: float) -> bytes:
     """The body's exact bytes, at most `limit` of them, read within so many seconds.
 
     Raises Refused: 415 for an encoded body (a signature is over the bytes as sent), 413 beyond the limit whether or not a
-    length was announced, 408 for a body that does not arrive in time, 400 for one that breaks off.
+    length was announced, 408 for a body that does not arrive in time, 400 for one that breaks off, 503 if there is no room.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Refused(415, "the body has a content encoding", "send it as it is, without compression")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit, close=int(announced) > DISCARDED * limit)
+    room, place = request.state.room, request.state.place
     try:
-        async with asyncio.timeout(within):
-            return await _read(request, limit)
+        async with room.arriving(place, within):
+            return await _read(request, limit, room, place)
+    except Full:
+        raise away("too many bodies at once", close=True) from None
     except TimeoutError:
         raise Refused(408, "the body did not arrive in time", f"send it within {within:g} s", {"Connection": "close"}) from None
     except ClientDisconnect:
         raise Refused(400, "the body broke off", "send it again") from None
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    parts: list[bytes] = []
+async def _read(request: Request, limit: int, room: Room, place: Place) -> bytes:
+    body = bytearray()
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > DISCARDED * limit:
             raise _too_large(limit, close=True)
         if size > limit:
-            parts.clear()
+            room.hold(place, -len(body))
+            body.clear()
         else:
-            parts.append(part)
+            room.hold(place, len(part))
+            body += part
     if size > limit:
         raise _too_large(limit, close=False)
-    return b"".join(parts)
+    return bytes(body)
 
 
 def _too_large(limit: int, *, close: bool) -> Refused:

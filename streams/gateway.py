@@ -27,6 +27,7 @@ from streams import metrics
 from streams.access import Access, Identity
 from streams.check import load_sources
 from streams.clock import Clock
+from streams.connections import Connections, allow_files
 from streams.connectors import CONNECTORS, MANUAL_ACCOUNT, MANUAL_KINDS, Connector, Handshaking, Timestamped, Tokened
 from streams.door import Door, Refused, answer, away, media_type, read_body, speak_json
 from streams.errors import InvalidSignature, Unreachable
@@ -42,7 +43,7 @@ BODY_SHARE = 0.4  #: of the request's time; the append has the rest, which is mo
 APPEND_SHARE = DELIVERY_SHARE + 0.1
 BATCH_LIMIT = 16  #: how many times max_body_bytes a POST /records may have: its records are limited one by one
 FACT_ROLES = frozenset({"talent_acquisition", "hiring_manager", "approver"})
-CONNECTIONS = 1024  #: hard limit of the server, above Door's, which answers in words
+ANSWER_SHARE = 1.5  #: of the request's time: a connection that has its answer not taken by then is cut
 DELIVERY_ID_LENGTH = 200
 VENDOR_HEADER_LENGTH = 1000
 
@@ -283,6 +284,7 @@ def run(settings: Settings, clock: Clock) -> None:
     rate = Rate(settings.gateway_rate, settings.gateway_burst)
     gateway = Gateway(settings, clock, sources, access, RawLog(settings), CONNECTORS, MANUAL_KINDS, rate=rate)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # below it, kafka-python logs keys and values
+    connections = Connections(settings.gateway_timeout * ANSWER_SHARE, most=allow_files())
     config = uvicorn.Config(
         gateway.app(),
         host=settings.host,
@@ -290,10 +292,11 @@ def run(settings: Settings, clock: Clock) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        http=connections.protocol,  # type: ignore[arg-type]
+        ws="none",
+        loop="asyncio",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.gateway_timeout) + 1,
-        h11_max_incomplete_event_size=16 * 1024,
     )
     server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):

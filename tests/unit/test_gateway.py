@@ -25,6 +25,7 @@ from streams.errors import InvalidSignature, Unreachable
 from streams.gateway import BATCH_LIMIT, Gateway
 from streams.inbox import MAX_ELEMENTS
 from streams.raw_log import Overloaded, RawRecord, TooLarge
+from streams.room import Room
 from streams.settings import Settings
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -654,7 +655,7 @@ def test_too_many_at_once_are_told_to_come_again_while_health_answers() -> None:
         await send({"type": "http.response.body", "body": b""})
 
     async def play() -> list[int]:
-        door = Door(application, lambda scope, status, _: seen.append((scope["path"], status)), max_requests=2)
+        door = Door(application, lambda scope, status, _: seen.append((scope["path"], status)), Room(requests=2))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://door") as client:
             waiting = [asyncio.create_task(client.get("/wait")) for _ in range(2)]
             await asyncio.sleep(0.05)

@@ -1,0 +1,173 @@
+"""The gateway's connections: how long each may take, how large a head may be, and which one goes when there are too many.
+
+uvicorn gives a request's head no time-out, and its own limit refuses whoever comes last, so that a thousand callers who say
+nothing would shut everybody out. Here every connection is always in one of three phases with an end: a head is on its way
+(`head_seconds`), an answer is (`answer_seconds`), or it is closing (`head_seconds`); uvicorn's keep-alive covers the idle ones.
+At the limit the connection that has waited longest for a head goes, and the newcomer stays: honest callers send their head
+at once, so it is not they who have waited longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from streams import metrics
+
+HEAD_BYTES = 16 * 1024  #: of a request: its line and headers
+HEAD_SECONDS = 5.0
+MAX_CONNECTIONS = 2048
+SPARE_FILES = 128  #: for Kafka, logs and the like
+SLOW_HEAD = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+log = structlog.get_logger()
+
+CLOSED = metrics.GATEWAY_CLOSED.counter()
+
+
+class Part(Enum):
+    """What of a request is on its way in."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class HeadTooLarge(Exception):
+    """Raised in a parser's callback: uvicorn answers 400 and closes."""
+
+
+@dataclass(slots=True)
+class Connections:
+    """All connections of one server, and their limits; `waiting` are those without a whole head, longest first."""
+
+    answer_seconds: float
+    head_seconds: float = HEAD_SECONDS
+    most: int = MAX_CONNECTIONS
+    waiting: dict[Connection, None] = field(default_factory=dict)
+
+    def protocol(self, **given: Any) -> Connection:
+        """What uvicorn makes of each accepted connection."""
+        return Connection(self, **given)
+
+    def make_room(self, count: int) -> None:
+        """Called with the number of connections there are, before a newcomer is put among those that wait."""
+        if count > self.most and self.waiting:
+            next(iter(self.waiting)).end("too_many")
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. uvicorn parses and answers; this only watches the phases."""
+
+    def __init__(self, all_of_them: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._all = all_of_them
+        self._timer: asyncio.TimerHandle | None = None
+        self._arriving = Part.NOTHING
+        self._received = 0  #: bytes of a head that spans segments, so that a single endless header counts too
+        self._parsed = 0  #: bytes of the head's line and headers
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._all.make_room(len(self.connections))
+        self._all.waiting[self] = None
+        self._arm(self._all.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None:  # it was idle; blank lines and what is left of a refused body count like a head
+            self._arm(self._all.head_seconds)
+        in_head = self._arriving is Part.HEAD
+        super().data_received(data)
+        if in_head and self._arriving is Part.HEAD and not self.transport.is_closing():
+            self._received += len(data)
+            if self._received > HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._arriving, self._received, self._parsed = Part.HEAD, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._arriving is Part.HEAD:  # else it is a trailer: nobody reads them, and there is no end to them
+            self._count(name, value)
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._arriving = Part.BODY
+        self._all.waiting.pop(self, None)
+        super().on_headers_complete()
+        self._arm(self._all.answer_seconds)
+
+    def on_message_complete(self) -> None:
+        self._arriving = Part.NOTHING
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._arm(self._all.head_seconds)  # a peer that does not read must not keep it open
+        elif self.cycle.response_complete:
+            self._leave()
+            self._all.waiting[self] = None
+        else:  # the next request of a pipeline
+            self._arm(self._all.answer_seconds)
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._arm(self._all.head_seconds)
+
+    def end(self, reason: str) -> None:
+        """Close it; what the peer has not taken some seconds later is thrown away."""
+        self._leave()
+        CLOSED.labels(reason).inc()
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.transport.is_closing() or not answered:
+            self.transport.abort()
+            return
+        if self._arriving is Part.HEAD:
+            self.transport.write(SLOW_HEAD)
+        self.transport.close()
+        self._arm(self._all.head_seconds)
+
+    def _count(self, *parts: bytes) -> None:
+        self._parsed += sum(map(len, parts))
+        if self._parsed > HEAD_BYTES:
+            raise HeadTooLarge
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.end, "slow")
+
+    def _leave(self) -> None:
+        self._all.waiting.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def allow_files(wanted: int = MAX_CONNECTIONS) -> int:
+    """Raise this process's limit of open files as far as it may; how many connections then fit, at most `wanted`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = wanted + SPARE_FILES
+    if soft < enough:
+        soft = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    fit = min(wanted, soft - SPARE_FILES)
+    if fit < wanted:
+        log.warning("few_open_files", connections=fit, mend=f"allow {enough} open files (ulimit -n)")
+    return fit
