@@ -37,10 +37,10 @@ def late_facts(value: bytes | None) -> int | None:
     """How many facts came since the requisition left, by its `e` row; None if it is there. Raises UnknownRow."""
     if value is None:
         return None
-    version, _, late = orjson.loads(value)
+    version, *told = orjson.loads(value)
     if version != SCHEMA:
-        raise UnknownRow(f"an `evicted` row of schema {version}; this program knows {SCHEMA}")
-    return int(late)
+        raise UnknownRow("an `evicted` row", version, SCHEMA)
+    return int(told[1])
 
 
 class Horizon:

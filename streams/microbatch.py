@@ -308,7 +308,7 @@ def _recover(app: App, recovered: Recovered | None) -> None:
             log.info("recovered", role=app.role)
         except Exception as error:
             damage.note(app.state_folder, error)
-            die(FAILED, "recovery_failed", role=app.role)
+            die(error.exit_code if isinstance(error, MutualSLAError) else FAILED, "recovery_failed", role=app.role)
 
     app.rows_table.on_recover(on_recover)
 

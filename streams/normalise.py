@@ -86,7 +86,8 @@ class Normaliser:
         return Step(batch.changes, batch.messages, lambda: self._applied(partition, batch))
 
     async def recovered(self, partition: int, read: Read) -> None:
-        """The gauge of parked facts, right from the start."""
+        """The gauge of parked facts, right from the start. Raises UnknownRow if a newer program wrote the rows."""
+        Router(read).check()
         self._parked[partition] = int(read(routing.PARKED) or b"0")
         self._show_parked()
 

@@ -25,8 +25,11 @@ from typing import Any, NamedTuple
 from schemas.fact import ORIGIN_RANK, Fact, Origin, fact_id
 from streams.errors import InvalidPayload
 from streams.shelf import Get, State
+from streams.tracker_rows import UnknownRow
 
 PARKED = b"parked"
+SCHEMA = 1  #: of all rows of the table; a later one is written into the row `VERSION` by whoever first writes it
+VERSION = b"schema"
 
 #: Facts whose time is the moment at which the application was seen in the requisition they name. Others may be read from a
 #: later state of it: a poll today says where the application is today, beside when it was created.
@@ -57,6 +60,11 @@ class Router:
     def parked(self) -> int:
         """Facts that wait for a link, in this partition of the state."""
         return self._state.number(PARKED)
+
+    def check(self) -> None:
+        """Raises UnknownRow if a newer program has written into this state."""
+        if (version := self._state.number(VERSION)) > SCHEMA:
+            raise UnknownRow("the table of what belongs to what", version, SCHEMA)
 
     def route(self, facts: Iterable[Fact]) -> list[Fact]:
         """The facts of one record to facts with requisition_id, with those that its links release, in order of receipt.

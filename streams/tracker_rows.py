@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
@@ -50,6 +51,12 @@ class UnknownRow(MutualSLAError):
     """A row written by a newer schema: this program must not touch it."""
 
     exit_code = 78
+
+    def __init__(self, what: str, version: object, known: int) -> None:
+        super().__init__(
+            f"{what} is of schema {version}; this program knows {known}: "
+            "install the release that wrote it or a newer one, see Upgrades in docs/operations.md"
+        )
 
 
 def application_key(requisition_id: str, application_id: str) -> bytes:
@@ -92,9 +99,7 @@ class Row:
 
 def header(value: bytes) -> tuple[int | None, tuple[Wait, ...]]:
     """What a stored row waits for: its next deadline in microseconds, and watermarks."""
-    version, due, waits, _ = orjson.loads(value[: value.index(b"\n")])
-    if version not in READABLE:
-        raise UnknownRow(f"a row of schema {version}; this program knows {SCHEMA}")
+    _, due, waits, _ = _known("a row", value[: value.index(b"\n")])
     return due, tuple((account, kind, deadline) for account, kind, deadline in waits)
 
 
@@ -148,9 +153,7 @@ class Rows:
 
     def _decode(self, key: bytes, value: bytes) -> Row:
         head, _, body = value.partition(b"\n")
-        version, due, waits, pieces = orjson.loads(head)
-        if version not in READABLE:
-            raise UnknownRow(f"row {key!r} is of schema {version}; this program knows {SCHEMA}")
+        _, due, waits, pieces = _known(f"row {key!r}", head)
         if pieces:
             body = b"".join(self.raw(_piece_key(key, number)) or b"" for number in range(pieces))
         block, _, published = body.partition(b"\n")
@@ -164,6 +167,14 @@ class Rows:
             pieces,
             (facts, block),
         )
+
+
+def _known(what: str, head: bytes) -> list[Any]:
+    """A header whose schema is known; what follows the schema may be anything in a newer one."""
+    found: list[Any] = orjson.loads(head)
+    if found[0] not in READABLE:
+        raise UnknownRow(what, found[0], SCHEMA)
+    return found
 
 
 def _encoded(row: Row) -> bytes:
@@ -211,8 +222,8 @@ class Meta:
         if value is None:
             return cls()
         body = orjson.loads(value)
-        if body.pop("schema") not in READABLE:
-            raise UnknownRow(f"the partition's row is of another schema; this program knows {SCHEMA}")
+        if (version := body.pop("schema")) not in READABLE:
+            raise UnknownRow("the partition's row", version, SCHEMA)
         return cls(**body)
 
     def encode(self) -> bytes:

@@ -10,6 +10,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from streams.errors import InvalidConfiguration
+
 HERE = Path(__file__).resolve().parent
 LOCK = 724_001  #: PostgreSQL advisory lock: one role migrates, the others wait
 
@@ -25,12 +27,21 @@ def _config(connection: Connection | None) -> Config:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`, in one transaction; roles that start together wait for each other.
 
-    Where it is there already nothing is locked: a role that only reads need not wait for the writer.
+    Where it is there already nothing is locked: a role that only reads need not wait for the writer. Raises InvalidConfiguration
+    for a database of a newer release, and leaves it as it is.
     """
     wanted = head() if revision == "head" else revision
     with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == wanted:
-            return
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == wanted:
+        return
+    if found is not None and found not in known():
+        raise InvalidConfiguration(
+            [
+                f"the ledger's schema is {found}; this program knows none after {head()}: install the release that wrote it or a "
+                "newer one, or restore a copy from before it, see Upgrades in docs/operations.md"
+            ]
+        )
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             # Python's sqlite3 begins transactions late and not before DDL; this one must hold from the first look on
@@ -39,6 +50,11 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         command.upgrade(_config(connection), revision)
         connection.commit()
+
+
+def known() -> set[str]:
+    """All revisions there are."""
+    return {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}
 
 
 def head() -> str:
