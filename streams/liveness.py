@@ -28,9 +28,16 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve(host: str, port: int, ready: Callable[[], bool], stuck: Callable[[], str] = lambda: "") -> Iterator[None]:
+def serve(
+    host: str,
+    port: int,
+    ready: Callable[[], bool],
+    stuck: Callable[[], str] = lambda: "",
+    note: Callable[[], str] = lambda: "",
+) -> Iterator[None]:
     """Answer on `host:port` while the block runs. `stuck`: why the role does not get on; empty while it does.
 
+    `note`: lines that /healthz says below its ok, of what a restart would not mend.
     Raises InvalidConfiguration if the port is taken.
     """
     scrape: Callable[[dict[str, Any], Any], Iterable[bytes]] = make_wsgi_app()
@@ -44,7 +51,7 @@ def serve(host: str, port: int, ready: Callable[[], bool], stuck: Callable[[], s
             return [b"there are /metrics, /healthz and /readyz\n"]
         fault = stuck() or ("" if path == "/healthz" or ready() else "not ready")
         start_response("503 Service Unavailable" if fault else "200 OK", plain)
-        return [f"{fault or 'ok'}\n".encode()]
+        return [f"{fault or 'ok'}\n{'' if fault or path == '/readyz' else note()}".encode()]
 
     try:
         server = make_server(host, port, application, _Server, _Quiet)

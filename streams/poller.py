@@ -27,6 +27,7 @@ from streams.access import UnreadableSecret, resolve
 from streams.check import load_sources
 from streams.clock import Clock
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
+from streams.poll_health import PollHealth
 from streams.poll_reading import Reading
 from streams.poll_signals import Signals
 from streams.poll_state import PollState
@@ -59,6 +60,7 @@ class Poller:
     state: PollState
     clock: Clock
     limit: int  #: bytes of one record
+    read_at: dict[str, datetime] = field(default_factory=dict)  #: record type -> end of its last reading; at first, of the cursor
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  #: a record is compared by one reading at a time
 
     async def poll(self, since: datetime | None = None) -> bool:
@@ -102,6 +104,7 @@ class Poller:
             mark = orjson.dumps({"record_type": record_type, "complete_until": began.isoformat()})
             await reading.append([mark], "watermark")
         self.state.commit(self.account.account, record_type, began if whole else None, reading.seen)
+        self.read_at[record_type] = self.clock.now()
         return began, reading.kept
 
     async def _look(self, signal: Signal) -> tuple[datetime, int]:
@@ -185,7 +188,8 @@ async def pollers(
                 count=lambda status, name=account.account: REQUESTS.labels(name, status).inc(),  # type: ignore[misc]
                 sleep=sleep,
             )
-            made.append(Poller(sources.tenant, account, source, vendor, raw, state, clock, settings.max_body_bytes))
+            read_at = {name: state.cursor(account.account, name) or clock.now() for name in account.polled}
+            made.append(Poller(sources.tenant, account, source, vendor, raw, state, clock, settings.max_body_bytes, read_at))
         yield made
     finally:
         for client in clients:
@@ -216,18 +220,23 @@ async def _start(poller: Poller) -> None:
     await forever(poller)
 
 
-async def _run(settings: Settings, clock: Clock, only: str | None, once: bool, since: datetime | None) -> bool:
+async def _run(
+    settings: Settings, clock: Clock, only: str | None, since: datetime | None = None, health: PollHealth | None = None
+) -> bool:
+    """One poll of each account, or, with `health`, one after the other until a signal ends it."""
     sources = load_sources(settings.deploy_dir)
     accounts = chosen(sources, only)
     raw = RawLog(settings)
     async with pollers(settings, sources, accounts, raw, clock) as made:
         await raw.start()
         try:
-            if once:
+            if health is None:
                 await _ready(raw, READY_TRIES)
                 return all(await asyncio.gather(*(one.poll(since) for one in made)))
             tasks = [asyncio.create_task(_start(one)) for one in made]
             tasks += [asyncio.create_task(work) for work in Signals(settings, made).tasks()]
+            health.pollers = made
+            tasks.append(asyncio.create_task(health.beat(tuple(tasks))))
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -248,8 +257,10 @@ def run(
     Raises InvalidConfiguration before anything is asked.
     """
     if once or since is not None:
-        if not asyncio.run(_run(settings, clock, account, True, since)):
+        if not asyncio.run(_run(settings, clock, account, since)):
             sys.exit(Unreachable.exit_code)
         return
-    with liveness.serve(settings.host, settings.poller_metrics_port, lambda: True):
-        asyncio.run(_run(settings, clock, account, False, None))
+    health = PollHealth(settings.stall_seconds)
+    with liveness.serve(settings.host, settings.poller_metrics_port, lambda: True, health.watchdog.stuck, health.note):
+        health.watchdog.start()
+        asyncio.run(_run(settings, clock, account, health=health))
