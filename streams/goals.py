@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.outcome import OF_THE_LEDGER, Outcome, Side, Signal, outcome_id
 from schemas.policy import Policy
@@ -98,6 +100,24 @@ class Announcer:
         self._engine, self._policy, self._send = engine, policy, send
         self._due = 0.0
         self._said: dict[str, str] = {}  #: on its way into the ledger
+        self._looking: Thread | None = None
+
+    def look_aside(self) -> None:
+        """`look` in a thread of its own, one at a time: it takes a second with many obligations, and verdicts must not wait."""
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = Thread(target=self._look_safely, name="signals", daemon=True)
+            self._looking.start()
+
+    def close(self) -> None:
+        """Let a look that is under way end."""
+        if self._looking is not None:
+            self._looking.join(SEND_SECONDS)
+
+    def _look_safely(self) -> None:
+        try:
+            self.look()
+        except SQLAlchemyError as error:  # a ledger that is away is the writer's business; what was not said is said later
+            log.warning("signals_not_read", error=type(error).__name__)
 
     def look(self) -> int:
         """Call it while the ledger has all there is; returns how many signals were said."""

@@ -111,6 +111,8 @@ class Writer:
                 self._loop.moved()
                 self._turn(consumer, stop)
             self._loop.idle()
+            if self.announcer is not None:
+                self.announcer.close()
             self._report(consumer)
 
     def _turn(self, consumer: Any, stop: threading.Event) -> None:
@@ -123,7 +125,7 @@ class Writer:
         if time.monotonic() >= self._lag_due:
             self._lag_due = time.monotonic() + LAG_SECONDS
             if self._report(consumer) == 0 and self.announcer is not None:  # of a ledger that is behind, nothing is said
-                self.announcer.look()
+                self.announcer.look_aside()
 
     def _record(self, record: Any) -> Record:
         rejecting = record.topic == self.rejected_topic
