@@ -339,5 +339,10 @@ def run_worker(app: App) -> NoReturn:
     app.watchdog.start()
     worker = Worker(app, quiet=True, override_logging=False, redirect_stdouts=False, daemon=True)
     worker.spinner = None
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if end.code:  # mode swallows what happened; whoever looks into it needs the word
+            log.critical("worker_crashed", exit_code=end.code, exc_info=end.__context__)
+        raise
     sys.exit(lease.FAILED)  # not reached: the line above leaves by SystemExit
