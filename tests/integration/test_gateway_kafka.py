@@ -29,6 +29,7 @@ from streams import topics as topics_module
 from streams.clock import FileClock
 from streams.kafka_node import KafkaNode
 from streams.settings import ROOT, Settings
+from tests import abuse
 
 pytestmark = pytest.mark.kafka
 
@@ -280,3 +281,33 @@ def test_a_missing_secret_stops_the_start_and_is_named(tmp_path: Path) -> None:
     assert "webhook secret of greenhouse" in done.stderr
     assert "T_SECRET" in done.stderr
     assert TOKEN not in done.stdout + done.stderr
+
+
+#: So many hostile connections of each kind, opened anew as often as they are closed.
+ATTACKS = {"silent": 400, "slow_head": 400, "slow_body": 300, "endless_body": 15, "oversized_body": 15, "endless_head": 15}
+
+
+def test_hostile_callers_cost_the_honest_nothing_and_memory_is_bounded(settings: Settings, tmp_path: Path) -> None:
+    kept: list[bytes] = []
+    with running(settings, tmp_path) as process:
+        for kind, connections in ATTACKS.items():
+            told = [{"action": "candidate_stage_change", "number": number, "kind": kind} for number in range(40)]
+            bodies = map(orjson.dumps, told)
+            answers = abuse.Answers()
+            with abuse.attacked(settings.gateway_port, connections, kind):
+                asyncio.run(honest_callers(settings, bodies, answers))
+            assert answers.statuses == {200: 40}, f"{kind}: {answers.statuses}"
+            kept += answers.kept
+        peak = abuse.peak_megabytes(process.pid)
+        measured = httpx.get(address(settings) + "/metrics").text
+    assert peak < 400, f"{peak:.0f} MB"
+    ended = [line for line in measured.splitlines() if line.startswith("mutual_sla_gateway_connections_closed_total{")]
+    assert sum(float(line.rpartition(" ")[2]) for line in ended) > 0, "slow heads are ended"
+    assert sorted(record.value for record in raw_records(settings)) == sorted(kept), (
+        "what was acknowledged, and nothing of the rest"
+    )
+
+
+async def honest_callers(settings: Settings, bodies: Iterator[bytes], answers: abuse.Answers) -> None:
+    callers = [abuse.ask(settings.gateway_port, bodies, SECRET, answers, 0.25) for _ in range(4)]
+    await asyncio.gather(*callers)
