@@ -291,12 +291,12 @@ def test_hostile_callers_cost_the_honest_nothing_and_memory_is_bounded(settings:
     kept: list[bytes] = []
     with running(settings, tmp_path) as process:
         for kind, connections in ATTACKS.items():
-            told = [{"action": "candidate_stage_change", "number": number, "kind": kind} for number in range(40)]
+            told = [{"action": "candidate_stage_change", "number": number, "kind": kind} for number in range(60)]
             bodies = map(orjson.dumps, told)
             answers = abuse.Answers()
             with abuse.attacked(settings.gateway_port, connections, kind):
                 asyncio.run(honest_callers(settings, bodies, answers))
-            assert answers.statuses == {200: 40}, f"{kind}: {answers.statuses}"
+            assert answers.statuses == {200: 60}, f"{kind}: {answers.statuses}"
             kept += answers.kept
         peak = abuse.peak_megabytes(process.pid)
         measured = httpx.get(address(settings) + "/metrics").text
