@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -20,8 +21,9 @@ from streams.difference import difference
 from streams.horizon import LATER_US, Horizon
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
 from streams.receipt import Body
+from streams.refusal import BAD_FACT, look_ahead, refusal
 from streams.step import Message, Read, Step
-from streams.timeline import events, merge
+from streams.timeline import merge
 from streams.tracker_rows import (
     META,
     Meta,
@@ -34,9 +36,6 @@ from streams.tracker_rows import (
     subject_key,
 )
 from streams.wall_clock import instant_of, micros
-
-#: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
-BAD_FACT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +97,12 @@ class Fold:
         """The instant at which this batch is judged."""
         return self.meta.as_of if self.meta.as_of is not None else 0
 
-    @property
+    @cached_property
     def marks(self) -> dict[str, dict[str, int]]:
-        """Watermarks of the declared kinds; of one without a watermark nothing is known to be complete.
+        """Watermarks of the declared kinds, to be asked for once all records are taken.
 
-        A watermark of a kind that nobody declares (any more) is not looked at: there is nothing to wait for.
+        Of one without a watermark nothing is known to be complete. A watermark of a kind that nobody declares (any more) is not
+        looked at: there is nothing to wait for.
         """
         never = micros(NEVER)
         told = self.meta.marks
@@ -138,12 +138,11 @@ class Fold:
                 self._take_time(read)
 
     def _take_fact(self, fact: Fact, record: Any) -> None:
-        if fact.requisition_id is None:
-            self._reject(record, "no_requisition", "requisition_id", fact)
+        why = refusal(fact)
+        if why is not None:
+            self._reject(record, *why, fact)
             return
-        if "\0" in f"{fact.requisition_id}{fact.application_id}":
-            self._reject(record, "not_a_fact", "a zero byte in an id", fact)
-            return
+        assert fact.requisition_id is not None, "else it was refused"
         self.meta.learned(fact.received_at)
         self.meta.newest[fact.account] = max(micros(fact.received_at), self.meta.newest.get(fact.account, 0))
         key = subject_key(fact.requisition_id, fact.application_id)
@@ -226,9 +225,7 @@ class Fold:
             return False
         row.facts = merged
         try:
-            last = max(fact.occurred_at for fact in merged)
-            if last > instant_of(self.as_of):  # what is wrong with it must show now, not once its time has come
-                events(merged, self.agreement.people, last)
+            look_ahead(merged, self.agreement.people, instant_of(self.as_of))
             self._judge(key, new_facts=True)
         except BAD_FACT:
             row.facts = before
@@ -285,8 +282,7 @@ class Fold:
         row = self._row(key)
         if row.due is not None and row.due <= self.as_of:
             return True
-        marks = self.marks
-        return any(marks.get(account, {}).get(kind, deadline) >= deadline for account, kind, deadline in row.waits)
+        return any(self.marks.get(account, {}).get(kind, deadline) >= deadline for account, kind, deadline in row.waits)
 
     def _continue_pending(self) -> None:
         """Applications of requisitions that changed, at most so many; where it stops is remembered."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from schemas.fact import Fact, Rejudge, Tick, facts_record
 from streams.agreement import Agreement
 from streams.completeness import NEVER, Completeness
-from streams.fold import BAD_FACT
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
-from streams.timeline import events, merge
+from streams.refusal import BAD_FACT, look_ahead, refusal
+from streams.timeline import merge
 from streams.tracker_rows import subject_key
 
 #: How a fact of our own making reads up to the requisition: enough to file it without decoding it.
@@ -70,7 +69,7 @@ class Partition:
         if isinstance(said, Rejudge):
             return
         if isinstance(said, Fact):
-            if _is_usable(said):
+            if refusal(said) is None:
                 self._told = max(self._told, said.received_at)
                 self._file(str(said.requisition_id).encode(), value)
             return
@@ -98,11 +97,7 @@ def _received(value: bytes) -> datetime | None:
         said = facts_record.validate_json(value)
     except ValidationError:
         return None
-    return said.received_at if isinstance(said, Fact) and _is_usable(said) else None
-
-
-def _is_usable(fact: Fact) -> bool:
-    return fact.requisition_id is not None and "\0" not in f"{fact.requisition_id}{fact.application_id}"
+    return said.received_at if isinstance(said, Fact) and refusal(said) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ def judge(values: Sequence[bytes], agreement: Agreement, completeness: Completen
             fact = facts_record.validate_json(value)
         except ValidationError:
             continue
-        if isinstance(fact, Fact) and _is_usable(fact):
+        if isinstance(fact, Fact) and refusal(fact) is None:
             told.setdefault((str(fact.requisition_id), fact.application_id), []).append((fact, value))
     for requisition_id in dict.fromkeys(requisition for requisition, _ in told):
         of = {application: pairs for (requisition, application), pairs in told.items() if requisition == requisition_id}
@@ -183,8 +178,6 @@ def _accepted(
 def _tried(
     facts: list[Fact], evaluate: Callable[[list[Fact]], Evaluation], agreement: Agreement, as_of: datetime
 ) -> tuple[list[Fact], Evaluation]:
-    merged: list[Any] = merge(facts)
-    last = max(fact.occurred_at for fact in merged)
-    if last > as_of:
-        events(merged, agreement.people, last)
+    merged = merge(facts)
+    look_ahead(merged, agreement.people, as_of)
     return merged, evaluate(merged)

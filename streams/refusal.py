@@ -1,0 +1,29 @@
+"""Which facts the tracker refuses, so that `rebuild` refuses the same ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from schemas.fact import Fact
+from streams.directory import People
+from streams.timeline import events
+
+#: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
+BAD_FACT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+
+
+def refusal(fact: Fact) -> tuple[str, str] | None:
+    """Reason and detail for which a fact cannot be filed at all; None if it can."""
+    if fact.requisition_id is None:
+        return "no_requisition", "requisition_id"
+    if "\0" in f"{fact.requisition_id}{fact.application_id}":
+        return "not_a_fact", "a zero byte in an id"
+    return None
+
+
+def look_ahead(merged: Sequence[Fact], people: People, as_of: datetime) -> None:
+    """Raise now what facts that lie ahead of `as_of` would raise once their time has come: one of BAD_FACT."""
+    last = max(fact.occurred_at for fact in merged)
+    if last > as_of:
+        events(merged, people, last)
