@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
 
 from schemas.policy import Target
 from streams.calendars import Calendar
-from streams.wall_clock import instant_at, instant_of, zone_of
+from streams.wall_clock import instant_at, instant_of, instant_told, zone_of
 
 Gap = tuple[datetime, datetime | None]
 HOUR_US = 3_600_000_000
@@ -117,10 +117,7 @@ def _instant(value: object, calendar: Calendar) -> datetime | None:
         return None
     if len(value) == len("2026-01-31"):
         return instant_of(instant_at(zone_of(calendar.zone), date.fromisoformat(value), time()))
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError(f"{value} has no time zone")
-    return at.astimezone(UTC)
+    return instant_told(value)
 
 
 def _consume(start: datetime, amount: int, gaps: Sequence[Gap], measure: Working | Wall) -> datetime | None:

@@ -9,7 +9,7 @@ left out). The candidate, a pause and nobody have no working day, so they have w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,7 @@ NOT_KNOWN = "unassigned"  #: a side whose person nobody named
 class _Sum:
     us: int = 0
     business_us: int = 0
-    applications: set[str] | None = None
+    applications: set[str] = field(default_factory=set)
 
 
 def times(
@@ -60,9 +60,8 @@ def times(
     for row in conn.execute(query):
         end = as_of if row.end_at is None else min(row.end_at, as_of)
         key = (*(row[6 + n] or NOT_KNOWN for n in range(len(by))), row.holder)
-        found = sums.setdefault(key, _Sum(applications=set()))
+        found = sums.setdefault(key, _Sum())
         found.us += micros(end) - micros(row.start_at)
-        assert found.applications is not None
         found.applications.add(row.application_id)
         if row.holder in tuple(Side) and row.start_at < end:
             calendar, _ = agreement.people.calendar_for(row.person, row.of_team, agreement.calendars, row.start_at)
@@ -80,5 +79,5 @@ def _said(by: Sequence[str], key: tuple[str, ...], found: _Sum) -> dict[str, Any
         "business_seconds": None if business is None else business / 1_000_000,
         "us": found.us,
         "business_us": business,
-        "applications": len(found.applications or ()),
+        "applications": len(found.applications),
     }

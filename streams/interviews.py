@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from schemas.fact import Fact
 from streams.directory import People
 from streams.event import Event
+from streams.wall_clock import instant_told
 
 INTERVIEW_KINDS = frozenset({"interview.scheduled", "interview.cancelled", "interview.no_show"})
 
@@ -174,13 +175,8 @@ def version_order(fact: Fact) -> tuple[datetime, str]:
 
 
 def _instant(value: object) -> datetime | None:
-    """An attribute's time as UTC, None without one. Raises ValueError where it has no zone: nobody can say when it was."""
-    if not isinstance(value, str):
-        return None
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError(f"{value} has no time zone")
-    return at.astimezone(UTC)
+    """An attribute's time as UTC, None without one. Raises ValueError where it has no zone."""
+    return instant_told(value) if isinstance(value, str) else None
 
 
 def _interview(interview_id: str, versions: list[Fact], dropped: list[datetime], people: People) -> _Interview:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,6 +49,10 @@ class Life:
     def place(self, at: datetime) -> int:
         """The index of who holds the ball at `at`; -1 before anybody did."""
         return bisect_right(self._since, at) - 1
+
+    def during(self, begin: datetime, end: datetime) -> Sequence[Hold]:
+        """Who held the ball in [begin, end), in order: whoever had it at `begin`, and who got it before `end`."""
+        return self.holdings[max(0, self.place(begin)) : bisect_left(self._since, end)]
 
     def is_over(self, event: Event, *, silent: bool = False) -> bool:
         """Whether the application had ended when a derived moment came: it starts nothing any more.

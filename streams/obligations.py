@@ -212,14 +212,13 @@ def _judge(
             if commitment.applies and not applies(commitment, life, agreement, started_at):
                 continue
             if started_at > as_of:
-                due = started_at if due is None or started_at < due else due
+                due = _earliest(due, started_at)
                 continue
             judged = judge(clock, life, agreement, completeness, as_of)
             found.append(Said(judged, life, agreement))
             if judged.ruling.verdict == Verdict.OPEN and judged.deadline is not None:
                 # in time at the very deadline, so overdue from the next microsecond on
-                overdue = judged.deadline + MICROSECOND
-                due = overdue if due is None or overdue < due else due
+                due = _earliest(due, judged.deadline + MICROSECOND)
     return tuple(found), due
 
 

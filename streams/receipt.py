@@ -67,7 +67,7 @@ class Said:
             [(role, event.event_id, event.at) for role, event in _evidence(judged)],
         ]
         if ruling.ended is not None:  # what an end pins down: before it all of this moves with the clock
-            held = [(h.start, h.holder) for h in life.holdings[max(0, life.place(at)) :] if h.start < judged.until]
+            held = [(h.start, h.holder) for h in life.during(at, judged.until)]
             parts += [judged.until, when.base, when.extended_us, terms.started_at, judged.owed.gaps, held]
         return _hash(parts)
 

@@ -78,10 +78,7 @@ def pieces(life: Life, start: datetime, until: datetime, gaps: Sequence[Gap], si
     holdings = life.holdings
     place = life.place(start)
     cuts = {at for gap in gaps for at in gap if at is not None and start < at < until}
-    for index in range(place + 1, len(holdings)):
-        if holdings[index].start >= until:
-            break
-        cuts.add(holdings[index].start)
+    cuts.update(hold.start for hold in life.during(start, until) if hold.start > start)
     edges = [*sorted(cuts), until]
     found: list[Piece] = []
     gap, begin = 0, start

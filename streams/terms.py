@@ -72,14 +72,14 @@ def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until
 
     `until`: the clock's end, or as_of. The clocks of siblings for one person share what is found.
     """
-    if promise is clock.promise and clock.person is None:  # nobody to share it with
-        gaps = gaps_of(promise, life, clock.started_at, until, ended=ended)
-        return Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
-    key = promise, clock.start.event_id, clock.started_at, clock.person, until, ended
-    found = life.owed.get(key)
+    shared = promise is not clock.promise or clock.person is not None
+    key = (promise, clock.start.event_id, clock.started_at, clock.person, until, ended) if shared else None
+    found = life.owed.get(key) if shared else None
     if found is None:
         gaps = gaps_of(promise, life, clock.started_at, until, ended=ended)
-        found = life.owed[key] = Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
+        found = Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
+        if shared:
+            life.owed[key] = found
     return found
 
 

@@ -13,7 +13,7 @@ from schemas.outcome import Side, Verdict
 from schemas.policy import Condition
 from streams.agreement import Agreement
 from streams.completeness import Completeness, complete_until
-from streams.conditions import Conditions
+from streams.conditions import fits
 from streams.cycles import Clock, cancels_of
 from streams.event import Event
 from streams.exceptions import excused_by
@@ -149,7 +149,7 @@ def _quality(clock: Clock, life: Life, stop: Event | None, deadline: datetime | 
 def _untold(condition: Condition, event: Event) -> list[str]:
     """Attributes the condition asks for and the event does not have, if those that it has are as wanted."""
     told = {name: wanted for name, wanted in condition.where.items() if event.attributes.get(name) is not None}
-    if not Conditions((condition.model_copy(update={"where": told}),)).match(event.kind, event.attributes):
+    if condition.kind != event.kind or not fits(told, event.attributes):
         return []
     return [name for name in condition.where if name not in told]
 

@@ -33,6 +33,14 @@ def instant_of(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+def instant_told(text: str) -> datetime:
+    """The UTC instant that an attribute tells in ISO 8601. Raises ValueError where it has no zone: nobody can say when it was."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return at.astimezone(UTC)
+
+
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> ZoneInfo:
     """The IANA zone of that name. Raises InvalidConfiguration if there is none."""
