@@ -22,7 +22,7 @@ from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, Sig
 from schemas.raw import Retried, rejected_record
 from streams import ledger_mend
 from streams.errors import MutualSLAError
-from streams.ledger_rows import Known, Row, application_rows, place, said, upsert
+from streams.ledger_rows import Known, Row, application_rows, chunks, place, said, upsert
 from streams.ledger_tables import (
     application,
     consumer_position,
@@ -36,8 +36,6 @@ from streams.ledger_tables import (
     source_silence,
     source_watermark,
 )
-
-CHUNK = 1_000  #: subjects looked up by one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +184,8 @@ def _known(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str])
     if "revision_no" in table.c:
         columns.append(table.c.revision_no)
     found: dict[str, Known] = {}
-    for start in range(0, len(ids), CHUNK):
-        query = select(*columns).where(key.in_(ids[start : start + CHUNK]))
+    for some in chunks(ids):
+        query = select(*columns).where(key.in_(some))
         found.update({row[0]: Known(*row[1:]) for row in conn.execute(query)})
     return found
 

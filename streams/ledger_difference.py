@@ -19,16 +19,13 @@ from sqlalchemy import Connection, DateTime, String, Text, cast, select, type_co
 
 from schemas.outcome import ApplicationState, Obligation, Verdict
 from streams.difference import GONE, no_longer
-from streams.ledger_rows import SAID
-from streams.ledger_tables import UtcInstant, application, holding, obligation
+from streams.ledger_rows import HELD, SAID, STATE, Row, chunks, holdings_of, rows_of
+from streams.ledger_tables import UtcInstant, application, obligation
 from streams.receipt import Body, Held, Said
 
-CHUNK = 500  #: subjects looked up by one statement
 VERSIONS = ("policy_version", "calendar_version", "people_version")
 TOTALS = ("elapsed_us", "business_us")  #: of what has not ended they move with every tick
 RUNNING = ("intervals", "arithmetic")  #: and so do these of its receipt
-
-Row = dict[str, Any]
 
 
 class Cause(StrEnum):
@@ -96,7 +93,7 @@ def obligations(conn: Connection, place: Place, requisitions: Iterable[str], giv
     """Differences of all obligations of some requisitions, of which the facts give `given`."""
     bodies = {said.subject: said for said in given}
     closer = list(_to_look_at(conn, place, list(requisitions), bodies))
-    for row in _rows(conn, obligation, obligation.c.obligation_id, closer):
+    for row in rows_of(conn, obligation, obligation.c.obligation_id, closer):
         said = bodies.pop(row["obligation_id"], None)
         if place.is_newer(row):
             continue
@@ -107,7 +104,7 @@ def obligations(conn: Connection, place: Place, requisitions: Iterable[str], giv
     if not bodies:
         return
     # a row whose requisition was altered is found by its id only
-    for row in _rows(conn, obligation, obligation.c.obligation_id, list(bodies)):
+    for row in rows_of(conn, obligation, obligation.c.obligation_id, list(bodies)):
         yield from _differs(row, bodies.pop(row["obligation_id"]), place)
     for key, said in bodies.items():
         body = said.body()
@@ -121,8 +118,8 @@ def _to_look_at(conn: Connection, place: Place, requisitions: Sequence[str], bod
     Nearly all of a ledger has ended and is as it was written, and reading a row as it is stored costs a quarter of decoding it.
     """
     stored = _stored(conn)
-    for start in range(0, len(requisitions), CHUNK):
-        query = select(*stored).where(obligation.c.requisition_id.in_(requisitions[start : start + CHUNK]))
+    for some in chunks(requisitions):
+        query = select(*stored).where(obligation.c.requisition_id.in_(some))
         for row in conn.execute(query):
             said = bodies.get(row[0])
             if said is not None and tuple(row) == _as_stored(said, place, conn.dialect.name):
@@ -159,7 +156,7 @@ def without_facts(
     """
     known = set(requisitions)
     names = conn.execute(select(obligation.c.requisition_id).distinct()).scalars()
-    for row in _rows(conn, obligation, obligation.c.requisition_id, sorted(set(names) - known)):
+    for row in rows_of(conn, obligation, obligation.c.requisition_id, sorted(set(names) - known)):
         place = places.get(row["source_partition"], Place(row["source_partition"], row["source_offset"]))
         if _is_left_over(row) and not place.is_newer(row):
             yield _not_from_facts(row, place)
@@ -256,10 +253,8 @@ def applications(conn: Connection, place: Place, given: Iterable[Held]) -> Itera
     """
     bodies = {state.subject: state for state in given}
     ids = list(bodies)
-    held: dict[str, list[Row]] = {}
-    for one in _rows(conn, holding, holding.c.application_id, ids):
-        held.setdefault(one["application_id"], []).append(one)
-    for row in _rows(conn, application, application.c.application_id, ids):
+    held = holdings_of(conn, ids)
+    for row in rows_of(conn, application, application.c.application_id, ids):
         state = bodies.pop(row["application_id"])
         if place.is_newer(row):
             continue
@@ -279,31 +274,21 @@ def applications(conn: Connection, place: Place, given: Iterable[Held]) -> Itera
         yield missing, None
 
 
-STATE = ("tenant", "requisition_id", "team", "state", "created_at", "ended_at", "requisition_opened_at", "accepted_at")
-HELD = {"start": "start_at", "end": "end_at", "holder": "holder", "person": "person", "cause": "cause", "state": "state"}
-
-
 def _state_differs(row: Row, held: list[Row], body: Body) -> tuple[str, ...]:
     fields = [name for name in STATE if row[name] != body.get(name)]
-    have = [tuple(one[column] for column in HELD.values()) for one in sorted(held, key=lambda one: one["seq"])]
+    have = [tuple(one[column] for column in HELD.values()) for one in held]
     if have != [tuple(one.get(name) for name in HELD) for one in body["holdings"]]:
         fields.append("holdings")
     return tuple(fields)
 
 
 def _state_cause(row: Row, held: list[Row], fields: tuple[str, ...]) -> Cause:
-    told = [{name: one[column] for name, column in HELD.items()} for one in sorted(held, key=lambda one: one["seq"])]
+    told = [{name: one[column] for name, column in HELD.items()} for one in held]
     try:
-        said = {name: row[name] for name in ("application_id", *STATE)}
+        said = {name: row[name] for name in STATE}
         altered = ApplicationState.model_validate({**said, "holdings": told}).digest != row["digest"]
     except ValidationError:
         altered = True
     if altered:
         return Cause.ALTERED
     return Cause.INTERVALS if fields == ("holdings",) else Cause.OTHER if "state" not in fields else Cause.VERDICT
-
-
-def _rows(conn: Connection, table: Any, key: Any, ids: Sequence[str]) -> Iterator[Row]:
-    for start in range(0, len(ids), CHUNK):
-        for row in conn.execute(select(table).where(key.in_(ids[start : start + CHUNK]))).mappings():
-            yield dict(row)

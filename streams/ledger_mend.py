@@ -7,16 +7,15 @@ a row may have been altered or lost. Each becomes a revision, with its cause in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, select
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
-from streams.ledger_rows import SAID, Row, application_rows, place, said, upsert
+from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, place, rows_of, said, upsert
 from streams.ledger_tables import application, holding, obligation, rebuilt, revision
 
-CHUNK = 1_000  #: subjects looked up by one statement
 TOLD = (*SAID, "receipt", "digest")
 
 
@@ -49,7 +48,7 @@ def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]]
 def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Counter[str]) -> None:
     told = {o.body.application_id: (o, o.body) for o in outcomes if isinstance(o.body, ApplicationState)}
     have = _current(conn, application, application.c.application_id, list(told))
-    held = _held(conn, list(have))
+    held = holdings_of(conn, list(have))
     rows, holdings = [], []
     for key, (outcome, body) in told.items():
         row, its = application_rows(outcome, body, body.digest)
@@ -80,29 +79,12 @@ def _result(have: Mapping[str, Any] | None, outcome: Outcome, row: Row, columns:
 
 
 def _current(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
-    for some in _chunks(ids):
-        found |= {row[key.name]: dict(row) for row in conn.execute(select(table).where(key.in_(some))).mappings()}
-    return found
+    return {row[key.name]: row for row in rows_of(conn, table, key, ids)}
 
 
 def _last_revisions(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
     r, found = revision.c, dict[str, int]()
-    for some in _chunks(ids):
+    for some in chunks(ids):
         query = select(r.obligation_id, func.max(r.revision_no)).where(r.obligation_id.in_(some)).group_by(r.obligation_id)
         found |= {row[0]: row[1] for row in conn.execute(query)}
     return found
-
-
-def _held(conn: Connection, ids: Sequence[str]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for some in _chunks(ids):
-        query = select(holding).where(holding.c.application_id.in_(some)).order_by(holding.c.application_id, holding.c.seq)
-        for row in conn.execute(query).mappings():
-            found.setdefault(row["application_id"], []).append(dict(row))
-    return found
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), CHUNK):
-        yield ids[start : start + CHUNK]

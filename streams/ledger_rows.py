@@ -1,18 +1,21 @@
-"""An outcome as rows of the ledger's tables, and which of two outcomes about one subject is further on."""
+"""An outcome as rows of the ledger's tables, which of two outcomes about one subject is further on, and rows looked up."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
-from streams.ledger_tables import obligation
+from streams.ledger_tables import application, holding, obligation
 
 Row = dict[str, Any]
+
+CHUNK = 1_000  #: subjects looked up by one statement
 
 
 def upsert(conn: Connection, table: Table, *, update: bool = True) -> Any:
@@ -58,21 +61,35 @@ def said(body: Obligation) -> Row:
     return {name: getattr(body, name) for name in SAID}
 
 
+#: What a row says of an application, and of each of its holdings: field -> column.
+STATE = tuple(name for name in ApplicationState.model_fields if name in application.c)
+HELD = {"start": "start_at", "end": "end_at", "holder": "holder", "person": "person", "cause": "cause", "state": "state"}
+
+
 def application_rows(outcome: Outcome, body: ApplicationState, digest: str) -> tuple[Row, list[Row]]:
-    facts = ("created_at", "ended_at", "requisition_opened_at", "accepted_at")
-    same = ("application_id", "tenant", "requisition_id", "team", "state", *facts)
-    row = {**{name: getattr(body, name) for name in same}, "digest": digest, **place(outcome)}
+    row = {**{name: getattr(body, name) for name in STATE}, "digest": digest, **place(outcome)}
     held = [
-        {
-            "application_id": body.application_id,
-            "seq": number,
-            "start_at": one.start,
-            "end_at": one.end,
-            "holder": one.holder,
-            "person": one.person,
-            "state": one.state,
-            "cause": one.cause,
-        }
+        {"application_id": body.application_id, "seq": number, **{column: getattr(one, name) for name, column in HELD.items()}}
         for number, one in enumerate(body.holdings)
     ]
     return row, held
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids of as many statements as it takes."""
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
+
+
+def rows_of(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]) -> Iterator[Row]:
+    """The rows whose `key` is one of `ids`."""
+    for some in chunks(ids):
+        yield from map(dict, conn.execute(select(table).where(key.in_(some))).mappings())
+
+
+def holdings_of(conn: Connection, ids: Sequence[str]) -> dict[str, list[Row]]:
+    """The holdings of applications, in their order."""
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows_of(conn, holding, holding.c.application_id, ids), key=lambda row: int(row["seq"])):
+        found.setdefault(row["application_id"], []).append(row)
+    return found
