@@ -37,6 +37,7 @@ class Inspection:
     folder: Path
     agreement: Agreement | None = None
     models: tuple[CalendarFile, Directory] | None = None  #: what the agreement was made of, beside the policy
+    nodes: dict[str, Node] = field(default_factory=dict)  #: the files of the agreement, by name
     sources: Sources | None = None
     stages: frozenset[str] | None = None  #: canonical stages that some name is mapped to; None without stages.yaml
     contents: list[tuple[str, str, str]] = field(default_factory=list)  #: (file, version, what is in it) of faultless files
@@ -61,7 +62,8 @@ class Inspection:
             self._note("policy.yaml", policy_version, f"{len(policy.enabled())} of {len(policy.commitments)} commitments enabled")
             self._note("calendars.yaml", self.agreement.calendars.version, f"{len(calendars.calendars)} calendars")
             self._note("people.yaml", self.agreement.people.version, f"{len(people.people)} people in {len(people.teams)} teams")
-        return {"policy": policy_node, "calendars": calendar_node, "people": people_node}
+        self.nodes = {"policy": policy_node, "calendars": calendar_node, "people": people_node}
+        return self.nodes
 
     def read_sources(self) -> Node:
         """Reads and checks the sources by themselves."""
@@ -158,11 +160,7 @@ def _compare(settings: Settings, inspection: Inspection, now: datetime) -> None:
     from streams import published
 
     with suppress(Unreachable):
-        before = published.read(settings)
-        again, nodes, versions = published.inspected(settings, now)
-        published.compare(nodes, versions, before)
-        for fault in again.faults.ordered():
-            inspection.faults.add(*fault)
+        published.compare(inspection, published.versions(inspection, now), published.read(settings))
 
 
 def run(settings: Settings, as_json: bool, now: datetime | None = None) -> None:

@@ -15,14 +15,13 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.outcome import OF_THE_LEDGER, Outcome, Side, Signal, outcome_id
 from schemas.policy import Policy
-from streams import kafka_security, ledger
+from streams import few_records, ledger
 from streams.adherence import chance_of_so_few, standing
 from streams.ledger_database import snapshot
 from streams.ledger_tables import signal
@@ -33,7 +32,7 @@ from streams.snapshot import in_force
 MONTHS = 13  #: that late knowledge may still change
 LOOK_SECONDS = 10.0
 REST = 100  #: the ledger is left alone this many times as long as a look took
-SEND_SECONDS = 10.0
+CLOSE_SECONDS = 10.0  #: that a look under way is given at the end
 
 log = structlog.get_logger()
 
@@ -111,7 +110,7 @@ class Announcer:
     def close(self) -> None:
         """Let a look that is under way end."""
         if self._looking is not None:
-            self._looking.join(SEND_SECONDS)
+            self._looking.join(CLOSE_SECONDS)
 
     def _look_safely(self) -> None:
         try:
@@ -148,16 +147,9 @@ def _digest(one: Outcome) -> str:
 
 
 def to_kafka(settings: Settings) -> Send:
-    """Delivers to `sla.outcomes`, acknowledged by the broker; signals are rare, so the producer lives for one delivery."""
+    """Delivers to `sla.outcomes`, acknowledged by the broker."""
 
     def send(outcomes: Sequence[Outcome]) -> None:
-        producer = KafkaProducer(**kafka_security.connection(settings), acks="all", retries=5)
-        try:
-            topic = settings.topic("sla.outcomes")
-            waiting = [producer.send(topic, key=_id(one).encode(), value=one.to_json()) for one in outcomes]
-            for one in waiting:
-                one.get(timeout=SEND_SECONDS)
-        finally:
-            producer.close(timeout=SEND_SECONDS)
+        few_records.send(settings, settings.topic("sla.outcomes"), [(_id(one).encode(), one.to_json()) for one in outcomes])
 
     return send

@@ -12,13 +12,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from kafka import KafkaProducer
-
 from schemas.agreement import Published
 from schemas.calendar import CalendarSpec
 from schemas.policy import Commitment
-from streams import kafka_security, topics
-from streams.agreement import Agreement
+from streams import few_records, topics
 from streams.calendars import content_version
 from streams.check import Inspection
 from streams.settings import Settings
@@ -27,11 +24,12 @@ from streams.yaml_lines import Node
 
 TOPIC = "sla.agreement"
 PRIVATE: Any = {"people": {"__all__": {"name", "contact"}}, "teams": {"__all__": {"digest"}}, "company": {"contact"}}
-SEND_SECONDS = 10.0
 
 
-def versions(agreement: Agreement, inspection: Inspection, at: datetime) -> list[Published]:
+def versions(inspection: Inspection, at: datetime) -> list[Published]:
     """Every version the files hold. `inspection` has read them without a fault."""
+    agreement = inspection.agreement
+    assert agreement is not None, "files without faults make an agreement"
     assert inspection.models is not None, "files without faults have their models"
     policy, (calendars, people) = agreement.policy, inspection.models
     whole = agreement.policy_version.rpartition("+")[2]
@@ -81,15 +79,15 @@ def versions(agreement: Agreement, inspection: Inspection, at: datetime) -> list
     return found
 
 
-def compare(nodes: dict[str, Node], now: Sequence[Published], before: Iterable[Published]) -> None:
-    """Adds a fault for each past version whose content is not what was published, at its line in its file."""
+def compare(inspection: Inspection, now: Sequence[Published], before: Iterable[Published]) -> None:
+    """Adds to `inspection` a fault for each past version whose content is not what was published, at its line in its file."""
     last = {identity: one for one in before for identity in _identities(one)}
     for one in now:
         at = one.published_at
         changed = [last[i] for i in _identities(one) if i in last and _current(last[i]) != one.content]
         past = next((was for was in changed if was.effective_from <= at), None)
         if past is not None:
-            node = _node(one, nodes)
+            node = _node(one, inspection.nodes)
             node.fault(
                 f"{one.kind} {one.name}, version {one.version}, was published on {past.published_at:%Y-%m-%d} with other content "
                 f"({past.content_hash}, now {one.content_hash}); put that back, and say what is new in a version of its own, "
@@ -135,36 +133,22 @@ def read(settings: Settings) -> list[Published]:
         return [Published.model_validate_json(record.value) for record in records if record.value]
 
 
-def inspected(settings: Settings, at: datetime) -> tuple[Inspection, dict[str, Node], list[Published]]:
-    """The files, their nodes and the versions they hold. Raises InvalidConfiguration with all of their faults."""
-    inspection = Inspection(settings.deploy_dir)
-    nodes = inspection.read_agreement()
-    inspection.refuse()
-    assert inspection.agreement is not None, "files without faults make an agreement"
-    return inspection, nodes, versions(inspection.agreement, inspection, at)
-
-
 def publish(settings: Settings, at: datetime) -> int:
     """Publish what is new; returns how many. A second time nothing is.
 
     Raises InvalidConfiguration, with file, line and mend, if a past version was changed, and Unreachable.
     """
-    inspection, nodes, now = inspected(settings, at)
-    before = read(settings)
-    compare(nodes, now, before)
+    inspection = Inspection(settings.deploy_dir)
+    inspection.read_agreement()
+    inspection.refuse()
+    now, before = versions(inspection, at), read(settings)
+    compare(inspection, now, before)
     inspection.refuse()
     known = {(one.kind, one.name, one.version, one.content_hash) for one in before}
     news = [one for one in now if (one.kind, one.name, one.version, one.content_hash) not in known]
-    if not news:
-        return 0
-    with reachable(settings):
-        producer = KafkaProducer(**kafka_security.connection(settings), acks="all", retries=5)
-        try:
-            topic = settings.topic(TOPIC)
-            for sent in [producer.send(topic, key=key(one), value=one.model_dump_json().encode()) for one in news]:
-                sent.get(timeout=SEND_SECONDS)
-        finally:
-            producer.close(timeout=SEND_SECONDS)
+    if news:
+        with reachable(settings):
+            few_records.send(settings, settings.topic(TOPIC), [(key(one), one.model_dump_json().encode()) for one in news])
     return len(news)
 
 
