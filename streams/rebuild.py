@@ -7,7 +7,6 @@ run that was broken off goes on with the partitions that are left.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -32,6 +31,7 @@ from streams import ledger_difference, rebuild_apply, topics
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.errors import MutualSLAError
+from streams.exclusive import exclusive
 from streams.ledger_database import open_ledger, snapshot
 from streams.ledger_difference import WORDS, Cause, Place
 from streams.rebuild_partition import Result, Share, begin, line_of, mark, recompute
@@ -40,6 +40,7 @@ from streams.whole_topic import end_of, reader
 
 PATIENCE = 60.0  #: seconds that a tracker or ledger writer that is behind is waited for
 LISTED = 50  #: differences in the table; `--json` lists all
+LOCK = "lock"
 REST = "rest.jsonl"  #: what only who knows all partitions can find
 
 
@@ -90,9 +91,7 @@ def run(settings: Settings, *, apply: bool, as_json: bool, workers: int | None, 
             _print_json(found, mended)
         else:
             _show(found, mended, applied=apply)
-        for path in folder.iterdir():
-            if path.name != "lock":
-                path.unlink()
+        _clear(folder)
     return 0 if found.differences == mended else 65
 
 
@@ -131,13 +130,14 @@ def rebuild(
 @contextmanager
 def _folder(settings: Settings) -> Iterator[Path]:
     folder = settings.state_dir / "rebuild"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AnotherRebuild(f"another rebuild is at work in {folder}") from None
+    with exclusive(folder / LOCK, AnotherRebuild(f"another rebuild is at work in {folder}")):
         yield folder
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            path.unlink()
 
 
 def _go_on_or_begin(folder: Path, settings: Settings, agreement: Agreement) -> None:
@@ -147,9 +147,7 @@ def _go_on_or_begin(folder: Path, settings: Settings, agreement: Agreement) -> N
     about, stored = orjson.dumps(of), folder / "about.json"
     if stored.exists() and stored.read_bytes() == about:
         return
-    for path in folder.iterdir():
-        if path.name != "lock":
-            path.unlink()
+    _clear(folder)
     stored.write_bytes(about)
 
 
@@ -165,20 +163,23 @@ def _recompute_all(shares: Sequence[Share], workers: int | None, progress: Progr
     total = _records(shares)
     for task in tasks:
         progress.update(task, total=total)
+
+    def show() -> None:
+        for place, task in enumerate(tasks):
+            progress.update(task, completed=sum(counters[place::2]))
+
     processes = min(workers or os.cpu_count() or 1, len(shares))
     if processes == 1:
         begin(counters)
         for share in shares:
             recompute(share)
-            for place, task in enumerate(tasks):
-                progress.update(task, completed=sum(counters[place::2]))
+            show()
         return
     with ProcessPoolExecutor(processes, mp_context=context, initializer=begin, initargs=(counters,)) as pool:
         left: set[Future[None]] = {pool.submit(recompute, share) for share in shares}
         while left:
             done, left = wait(left, timeout=0.5, return_when=FIRST_EXCEPTION)
-            for place, task in enumerate(tasks):
-                progress.update(task, completed=sum(counters[place::2]))
+            show()
             if any(future.exception() for future in done):
                 pool.shutdown(cancel_futures=True)
             for future in done:

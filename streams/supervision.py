@@ -5,7 +5,6 @@ One supervisor process a state directory. It writes what it does to run.json the
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import threading
@@ -22,6 +21,7 @@ import structlog
 from schemas.sources import Sources
 from streams import check, clock, credentials, health, ports, published, roles, run_state, topics
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
+from streams.exclusive import exclusive
 from streams.kafka_node import KafkaNode
 from streams.process import Identity, Process, tail
 from streams.roles import Role
@@ -270,13 +270,9 @@ def did_not_start(one: Supervised) -> MutualSLAError:
 
 @contextmanager
 def only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory; the lock goes when the process does, however it ends."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(f"already up in {state_dir}: see `mutual-sla status`, or `mutual-sla down` first") from None
+    """Hold the state directory."""
+    words = f"already up in {state_dir}: see `mutual-sla status`, or `mutual-sla down` first"
+    with exclusive(state_dir / "up.lock", AlreadyRunning(words)):
         yield
 
 
