@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from quixstreams import Application, State
+from quixstreams import State
 from quixstreams.context import message_context
 from quixstreams.models.serializers import Serializer
 
 from peers.core_job import Requisition, fold, tracker
+from peers.quix import application
 from peers.report import Meter, arguments
 from streams.step import Message
 
@@ -23,14 +24,7 @@ class Value(Serializer):  # type: ignore[misc]
 
 def main() -> None:
     brokers, prefix, events, folder = arguments()
-    app = Application(
-        broker_address=brokers,
-        consumer_group=f"{prefix}quix",
-        auto_offset_reset="earliest",
-        state_dir=str(folder),
-        auto_create_topics=True,
-        loglevel="WARNING",
-    )
+    app = application(brokers, prefix, folder)
     source = app.topic(f"{prefix}ats.facts", value_deserializer="bytes", key_deserializer="bytes")
     sink = app.topic(f"{prefix}out.quix", value_serializer=Value(), key_serializer="bytes")
     meter, judge = Meter(events), tracker(prefix, f"{prefix}out.quix")

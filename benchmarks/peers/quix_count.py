@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import orjson
-from quixstreams import Application, State
+from quixstreams import State
 
 from peers.count_job import advance
+from peers.quix import application
 from peers.report import Meter, arguments
 
 
 def main() -> None:
     brokers, prefixes, events, folder = arguments()
     shared, prefix = prefixes.split(",")  # of the source, and of all that is this run's own
-    app = Application(
-        broker_address=brokers,
-        consumer_group=f"{prefix}quix",
-        auto_offset_reset="earliest",
-        state_dir=str(folder),
-        auto_create_topics=True,
-        loglevel="WARNING",
-    )
+    app = application(brokers, prefix, folder)
     source = app.topic(f"{shared}events", value_deserializer="bytes", key_deserializer="bytes")
     sink = app.topic(f"{prefix}out.quix", value_serializer="bytes", key_serializer="bytes")
     meter = Meter(events)
