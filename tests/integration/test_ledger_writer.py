@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,13 +18,13 @@ from sqlalchemy import Engine, func, select, update
 
 from schemas.outcome import Outcome, Verdict
 from schemas.raw import Rejected
-from streams import ledger, ledger_writer, ports
-from streams.clock import SystemClock
+from streams import ledger, ports
 from streams.errors import InvalidConfiguration
 from streams.ledger_batch import Superseded
 from streams.ledger_database import writing
 from streams.ledger_tables import consumer_position, obligation, revision
 from streams.settings import ROOT, Settings
+from tests.background import writing_in_background
 from tests.conftest import MakeTopics
 from tests.ledger_samples import T0, an_obligation, outcome
 
@@ -58,27 +57,6 @@ def produce(settings: Settings, topic: str, values: list[tuple[int, bytes]]) -> 
 
 def spread(outcomes: list[Outcome]) -> list[tuple[int, bytes]]:
     return [(one.source_partition, one.to_json()) for one in outcomes]
-
-
-@contextmanager
-def writing_in_background(settings: Settings, engine: Engine) -> Iterator[ledger_writer.Writer]:
-    writer, stop, raised = ledger_writer.Writer(settings, SystemClock(), engine), threading.Event(), []
-
-    def loop() -> None:
-        try:
-            writer.run(stop)
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    try:
-        yield writer
-    finally:
-        stop.set()
-        thread.join(30)
-    if raised:
-        raise raised[0]
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from rich.progress import Progress
 from sqlalchemy import Engine, delete, insert, select, update
 
 from schemas.fact import Fact, Tick, Watermark
-from streams import ledger, ledger_writer, ports, rebuild, rebuild_partition
+from streams import ledger, ports, rebuild, rebuild_partition
 from streams.check import load_agreement, load_sources
 from streams.clock import FileClock
 from streams.connectors import declared_kinds
@@ -33,6 +32,7 @@ from streams.settings import Settings
 from streams.tracker_rows import Rows
 from streams.tracker_state import TrackerState
 from streams.whole_topic import end_of, one_partition, reader
+from tests.background import writing_in_background
 from tests.conftest import MakeTopics
 from tests.hiring import hiring
 from tests.stories import ACCOUNT
@@ -88,23 +88,8 @@ class Running:
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        stop, raised = threading.Event(), list[Exception]()
-        writer = ledger_writer.Writer(self.settings, self.clock, self.engine)
-
-        def loop() -> None:
-            try:
-                writer.run(stop)
-            except Exception as error:
-                raised.append(error)
-
-        thread = threading.Thread(target=loop)
-        thread.start()
-        try:
+        with writing_in_background(self.settings, self.engine, self.clock):
             yield
-        finally:
-            stop.set()
-            thread.join(30)
-        assert raised == []
 
     def rebuild(self, folder: Path) -> Summary:
         folder.mkdir(exist_ok=True)
