@@ -186,10 +186,6 @@ class Calendar:
             return self.add_working(start, int(worked * share))
         return start + timedelta(microseconds=int((micros(end) - micros(start)) * share))
 
-    def is_working_day(self, day: date) -> bool:
-        """Whether a local date has any working time."""
-        return bool(self._date(day.toordinal()))
-
     # -- spans, computed once a day ----------------------------------------------------------------------------------
 
     def _cell(self, number: int) -> tuple[Spans, int]:
