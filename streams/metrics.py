@@ -22,9 +22,6 @@ HOUR = 3600.0
 #: (1, 2, 5, 7 business days of 8 h) are bounds, so that "within target" can be read off.
 TURNAROUND_BUCKETS = tuple(HOUR * hours for hours in (1, 2, 4, 8, 12, 16, 24, 32, 40, 56, 80, 120, 160))
 
-#: The adherence windows and the label value each has.
-WINDOWS = ("month", "30d", "90d")
-
 Kind = Literal["counter", "gauge", "histogram"]
 
 
