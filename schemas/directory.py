@@ -1,15 +1,19 @@
 """The people file: who is who in the ATS, in which team, on which calendar, and how to reach them.
 
 Names and contacts never leave this file except at the edge (pager, board link); everything else knows people by `key`.
+The same key may stand several times with different `effective_from`: what judges an obligation is the stanza in force when it
+started. Before the first one the first counts, so whoever never changes needs no date.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pydantic import Field
 
 from schemas.base import Agreed, Instant
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Contact(Agreed):
@@ -30,11 +34,13 @@ class Leave(Agreed):
 
 class Person(Agreed):
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    effective_from: Instant = BEGINNING  #: since when team, calendar and location are these
     name: str
     team: str
     calendar: str | None = None
     location: str | None = None
-    identities: dict[str, tuple[str, ...]] = Field(default_factory=dict)  #: account -> native user ids
+    #: account -> native user ids; these and the leave of all stanzas of a key are the person's, whatever the date
+    identities: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     contact: Contact = Contact()
     leave: tuple[Leave, ...] = ()
 
@@ -43,6 +49,7 @@ class Team(Agreed):
     """A hiring team: its manager's people, and the recruiters who work with them, are judged together."""
 
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    effective_from: Instant = BEGINNING  #: since when department, calendar and location are these
     name: str
     department: str
     calendar: str | None = None
@@ -52,6 +59,7 @@ class Team(Agreed):
 
 class Location(Agreed):
     key: str
+    effective_from: Instant = BEGINNING  #: since when this is its calendar
     calendar: str
 
 

@@ -39,7 +39,8 @@ def check_people(file: Node, calendar_names: Collection[str] | None) -> None:
     """Adds every fault of the people that their model cannot see; `calendar_names` None: not known, not checked."""
     teams, locations = _keys(file["teams"]), _keys(file["locations"])
     for kind in ("teams", "locations", "people"):
-        refuse_doubled(file[kind], f"{kind} key", lambda node: node["key"].text)
+        refuse_doubled(file[kind], f"{kind} key", lambda node: node["key"].text and f"{node['key'].text} from {dated(node)}")
+        _refuse_gaps(file[kind])
     refuse_doubled(list(_identities(file)), "identity", lambda node: f"{node.location[-2]}/{node.text}")
     for holder in (file["company"], *file["locations"], *file["teams"], *file["people"]):
         _known(holder["calendar"], "calendar", calendar_names)
@@ -107,11 +108,26 @@ def _keys(nodes: Node) -> list[str]:
     return [key for node in nodes if (key := node["key"].text) is not None]
 
 
+def _refuse_gaps(stanzas: Node) -> None:
+    """Of each key one stanza has no date: nothing else says what held before the first change."""
+    undated = {stanza["key"].text for stanza in stanzas if stanza["effective_from"].value is None}
+    for stanza in stanzas:
+        key = stanza["key"].text
+        if key is not None and key not in undated:
+            undated.add(key)  # said once
+            stanza["effective_from"].fault(
+                f"of {key} nothing is said of the time before {stanza['effective_from'].value}; put back the stanza that held "
+                "until then, or remove the date of the first one"
+            )
+
+
 def _identities(file: Node) -> Iterator[Node]:
-    for person in file["people"]:
-        for _, natives in person["identities"].entries():
+    """Every native user id, but for those that a further stanza of the same person repeats."""
+    first: dict[tuple[str | None, str, str], int] = {}  #: whose, account, id -> the first stanza that has it
+    for number, person in enumerate(file["people"]):
+        for account, natives in person["identities"].entries():
             for native in natives:
-                if native.text is not None:
+                if native.text is not None and first.setdefault((person["key"].text, account, native.text), number) == number:
                     yield native
 
 

@@ -113,7 +113,7 @@ class Said:
                 "calendar_source": terms.calendar_source,
                 "calendar_version": terms.calendar.version,
                 "policy_version": self._agreement.policy_version,
-                "people_version": self._agreement.people.version,
+                "people_version": self._agreement.people.version_at(at),
                 "zone": terms.calendar.zone,
                 "target": terms.target.text,
                 "arithmetic": _arithmetic(judged, business_us),

@@ -41,7 +41,7 @@ class Roster:
     def team(self, at: datetime) -> str:
         """The hiring team: that of the hiring manager at `at`; `unassigned` where the directory does not know them."""
         manager = self.who("hiring_manager", at)
-        return (self._people.team_of(manager) if manager else None) or UNASSIGNED
+        return (self._people.team_of(manager, at) if manager else None) or UNASSIGNED
 
 
 def _spells(snapshots: list[tuple[datetime, str, str]], people: People) -> tuple[list[datetime], list[str]]:

@@ -136,6 +136,6 @@ def _target(commitment: Commitment, life: Life, agreement: Agreement, at: dateti
 
 
 def _traits(life: Life, agreement: Agreement, at: datetime) -> dict[str, object]:
-    team = agreement.people.teams.get(life.roster.team(at))
+    team = agreement.people.team(life.roster.team(at), at)
     known = {"team": team.key, "department": team.department, "location": team.location} if team else {}
     return {**known, **life.traits.at(at)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_the_samples_have_no_fault_and_no_warning(folder: Path) -> None:
         ("calendars.yaml", '"09:00-12:30", "13:30-17:30"', '"13:30-17:30", "09:00-12:30"', "put them in order"),
         ("people.yaml", "key: p-002", "key: p-001", "already on line"),
         ("people.yaml", '["1002"]', '["1001"]', "identity greenhouse/1001 is already on line"),
+        (
+            "people.yaml",
+            "key: p-002,",
+            "key: p-002, effective_from: 2026-07-01T00:00:00Z,",
+            "said of the time before 2026",
+        ),
+        ("people.yaml", "key: design,", "key: design, effective_from: 2026-07-01T00:00:00Z,", "of design nothing is said"),
+        ("people.yaml", "key: p-002,", "key: p-002, effective_from: 2026-07-01,", "effective_from"),
         ("people.yaml", "location: berlin", "location: berlim", "did you mean berlin?"),
         ("people.yaml", "calendar: company", "calendar: firm", "calendar firm is not there"),
         ("people.yaml", "last: 2026-07-24", "last: 2026-06-24", "before it begins"),
@@ -88,6 +97,23 @@ def test_a_fault_is_named_with_its_line(folder: Path, file: str, old: str, new: 
     place = found[0].split(": ")[0]
     assert place.rpartition(":")[0].endswith(file)
     assert abs(int(place.rpartition(":")[2]) - line) <= 1
+
+
+def further(since: str) -> str:
+    return f'  - {{key: p-003, effective_from: {since}, name: C, team: ta-apac, identities: {{greenhouse: ["1003"]}}}}\n'
+
+
+def test_somebody_may_change_teams_once_at_a_time(folder: Path) -> None:
+    path = folder / "people.yaml"
+    line = change(path, "people:\n", f"people:\n{further('2026-07-01T00:00:00Z')}{further('2026-08-01T00:00:00Z')}")
+    assert faults(folder) == []
+    people = check.load_agreement(folder).people
+    july = datetime(2026, 7, 1, tzinfo=UTC)
+    assert [people.team_of("p-003", at) for at in (july - timedelta(seconds=1), july)] == ["ta-emea", "ta-apac"]
+    change(path, "2026-08-01T00:00:00Z", "2026-07-01T02:00:00+02:00")
+    (fault,) = faults(folder)
+    assert "people.yaml:" in fault
+    assert f"people key p-003 from 2026-07-01T00:00:00+00:00 is already on line {line + 1}; give each its own" in fault
 
 
 @pytest.mark.parametrize(

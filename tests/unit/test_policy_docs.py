@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import yaml
 
 from schemas import generate
 from schemas.policy import Commitment, HolderRule, Policy
-from streams.check import load_policy
+from streams.check import load_agreement, load_policy
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/policy.md").read_text()
@@ -25,7 +27,20 @@ def test_the_whole_example_passes_the_check(tmp_path: Path) -> None:
     assert [c.name for c in load_policy(path).commitments] == ["review_candidate"]
 
 
-@pytest.mark.parametrize("block", BLOCKS[1:], ids=lambda b: b.split("\n")[0])
+def test_somebody_changes_teams_as_shown(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if block.startswith("people:")]
+    shown = yaml.safe_load(block)["people"]
+    for name in ("policy.yaml", "calendars.yaml"):
+        shutil.copy(ROOT / "deploy" / name, tmp_path / name)
+    people = yaml.safe_load((ROOT / "deploy/people.yaml").read_text())
+    others = [person for person in people["people"] if person["key"] != shown[0]["key"]]
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump({**people, "people": [*others, *shown]}))
+    known = load_agreement(tmp_path).people
+    since = shown[1]["effective_from"]
+    assert [known.team_of(shown[0]["key"], at) for at in (since - timedelta(seconds=1), since)] == ["ta-emea", "ta-apac"]
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS[1:] if not b.startswith("people:")], ids=lambda b: b.split("\n")[0])
 def test_every_stanza_passes_the_check_beside_the_demo_companys(block: str, tmp_path: Path) -> None:
     stanza = yaml.safe_load(block)
     policy = yaml.safe_load((ROOT / "deploy/policy.yaml").read_text())
