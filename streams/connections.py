@@ -2,9 +2,13 @@
 
 uvicorn gives a request's head no time-out, and its own limit refuses whoever comes last, so that a thousand callers who say
 nothing would shut everybody out. Here every connection is always in one of three phases with an end: a head is on its way
-(`head_seconds`), an answer is (`answer_seconds`), or it is closing (`head_seconds`); uvicorn's keep-alive covers the idle ones.
-At the limit the connection that has waited longest for a head goes, and the newcomer stays: honest callers send their head
-at once, so it is not they who have waited longest.
+(`head_seconds`), an answer is (`answer_seconds`, until the peer has taken it), or it is closing (`head_seconds`); uvicorn's
+keep-alive covers the idle ones. At the limit the connection that has waited longest for its peer goes, and the newcomer stays:
+honest callers send their head and take their answer at once, so it is not they who have waited longest.
+
+One request at a time: uvicorn would queue all that come before the first answer is taken, 4 kB of memory for 40 bytes sent.
+Here the answer that is due is still given, then the connection ends, as RFC 9112 (9.3.2) lets a server do: who sent more
+sends it again. No client of ours does.
 """
 
 from __future__ import annotations
@@ -43,9 +47,13 @@ class HeadTooLarge(Exception):
     """Raised in a parser's callback: uvicorn answers 400 and closes."""
 
 
+class TooEarly(Exception):
+    """Raised in a parser's callback: a request has begun before the answer to the last one was taken."""
+
+
 @dataclass(slots=True)
 class Connections:
-    """All connections of one server, and their limits; `waiting` are those without a whole head, longest first."""
+    """All connections of one server, and their limits; `waiting` are those that wait for their peer, longest first."""
 
     answer_seconds: float
     head_seconds: float = HEAD_SECONDS
@@ -72,9 +80,11 @@ class Connection(HttpToolsProtocol):
         self._arriving = Part.NOTHING
         self._received = 0  #: bytes of a head that spans segments, so that a single endless header counts too
         self._parsed = 0  #: bytes of the head's line and headers
+        self._last = False  #: the answer on its way is the last, and nothing more is read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that writing is paused until the peer has taken everything
         self._all.make_room(len(self.connections))
         self._all.waiting[self] = None
         self._arm(self._all.head_seconds)
@@ -84,6 +94,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._last:  # whoever asks for the body resumes reading
+            self.flow.pause_reading()
+            return
         if self._timer is None:  # it was idle; blank lines and what is left of a refused body count like a head
             self._arm(self._all.head_seconds)
         in_head = self._arriving is Part.HEAD
@@ -93,7 +106,19 @@ class Connection(HttpToolsProtocol):
             if self._received > HEAD_BYTES:
                 self.send_400_response("The head of the request is too large.")
 
+    def send_400_response(self, msg: str) -> None:
+        if not self._last:
+            super().send_400_response(msg)
+        elif self._answered():
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+
     def on_message_begin(self) -> None:
+        if not self._answered() or self.flow.write_paused:
+            self._last = True
+            raise TooEarly
         super().on_message_begin()
         self._arriving, self._received, self._parsed = Part.HEAD, 0, 0
 
@@ -120,11 +145,18 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._arm(self._all.head_seconds)  # a peer that does not read must not keep it open
-        elif self.cycle.response_complete:
-            self._leave()
-            self._all.waiting[self] = None
-        else:  # the next request of a pipeline
-            self._arm(self._all.answer_seconds)
+        elif not self.flow.write_paused:
+            self._rest()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._all.waiting[self] = None
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._all.waiting.pop(self, None)
+        if self._answered() and not self.transport.is_closing():
+            self._rest()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -134,14 +166,21 @@ class Connection(HttpToolsProtocol):
         """Close it; what the peer has not taken some seconds later is thrown away."""
         self._leave()
         CLOSED.labels(reason).inc()
-        answered = self.cycle is None or self.cycle.response_complete
-        if self.transport.is_closing() or not answered:
+        if self.transport.is_closing() or not self._answered() or self.flow.write_paused:
             self.transport.abort()
             return
         if self._arriving is Part.HEAD:
             self.transport.write(SLOW_HEAD)
         self.transport.close()
         self._arm(self._all.head_seconds)
+
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _rest(self) -> None:
+        """Idle: it waits for the next head."""
+        self._leave()
+        self._all.waiting[self] = None
 
     def _count(self, *parts: bytes) -> None:
         self._parsed += sum(map(len, parts))
