@@ -80,7 +80,7 @@ class Commitment(Agreed):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: str = "1"
     effective_from: Instant = datetime(1970, 1, 1, tzinfo=UTC)  #: judges obligations that start from here on
-    enabled: bool = True
+    enabled: bool = True  #: False: off; a later stanza of a name that is on ends it from its `effective_from` on
     description: str = ""
     side: Side | Literal["holder"]  #: `holder`: whichever side holds the ball at the deadline
     applies: Wanted = Field(default_factory=dict)  #: only to requisitions with these attributes (or of this `team`)
@@ -139,6 +139,13 @@ class Policy(Agreed):
 
     def enabled(self) -> tuple[Commitment, ...]:
         return tuple(c for c in self.commitments if c.enabled)
+
+    def agreed(self) -> tuple[Commitment, ...]:
+        """The stanzas that say something: those that are on, and those that switch an earlier one off."""
+        since: dict[str, datetime] = {}
+        for one in self.enabled():
+            since[one.name] = min(one.effective_from, since.get(one.name, one.effective_from))
+        return tuple(c for c in self.commitments if c.enabled or (c.name in since and since[c.name] < c.effective_from))
 
     def minimum_for(self, commitment: Commitment) -> int:
         """Under so many obligations of the commitment nothing is said of its adherence."""

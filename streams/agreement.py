@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,6 +29,7 @@ class Promise:
     good: Conditions
     waits_for: tuple[Conditions, ...]  #: the clock starts only when of each of these one event is there
     runs_with: frozenset[str]  #: the holders while whom a `clock: holder` runs
+    ends: datetime | None = None  #: from when on a later stanza of its name, one that is not enabled, switches it off
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,10 @@ class Agreement:
         object.__setattr__(self, "digested", digested)
 
     def in_force(self, name: str, at: datetime) -> Promise | None:
-        """The stanza of a commitment that judges an obligation started at `at`; None if none was in force."""
+        """The stanza of a commitment that judges an obligation started at `at`; None if none was in force, or it was over."""
         for promise in self.promises.get(name, ()):
             if promise.commitment.effective_from <= at:
-                return promise
+                return promise if promise.ends is None or at < promise.ends else None
         return None
 
 
@@ -82,11 +83,22 @@ def _promises(policy: Policy) -> dict[str, tuple[Promise, ...]]:
     stanzas: dict[str, list[Commitment]] = {}
     for commitment in sorted(policy.enabled(), key=lambda c: c.effective_from, reverse=True):
         stanzas.setdefault(commitment.name, []).append(commitment)
+    ends: dict[str, list[datetime]] = {}
+    for commitment in policy.commitments:
+        if not commitment.enabled:
+            ends.setdefault(commitment.name, []).append(commitment.effective_from)
     known: dict[str, Conditions] = {}
     return {
-        name: tuple(_promise(commitment, _waits_for(versions[0], stanzas, known), known) for commitment in versions)
+        name: tuple(
+            _promise(commitment, _waits_for(versions[0], stanzas, known), known, _end(commitment, ends.get(name, ())))
+            for commitment in versions
+        )
         for name, versions in stanzas.items()
     }
+
+
+def _end(commitment: Commitment, ends: Iterable[datetime]) -> datetime | None:
+    return min((at for at in ends if at > commitment.effective_from), default=None)
 
 
 def _waits_for(
@@ -98,7 +110,9 @@ def _waits_for(
     return tuple(groups)
 
 
-def _promise(commitment: Commitment, waits_for: tuple[Conditions, ...], known: dict[str, Conditions]) -> Promise:
+def _promise(
+    commitment: Commitment, waits_for: tuple[Conditions, ...], known: dict[str, Conditions], ends: datetime | None
+) -> Promise:
     quality = commitment.quality
     return Promise(
         commitment=commitment,
@@ -113,6 +127,7 @@ def _promise(commitment: Commitment, waits_for: tuple[Conditions, ...], known: d
         good=_conditions(quality.good if quality else (), known),
         waits_for=waits_for,
         runs_with=frozenset(Side) if commitment.side == "holder" else frozenset((commitment.side,)),
+        ends=ends,
     )
 
 

@@ -15,6 +15,7 @@ KINDS = (*FACT_KINDS, *DERIVED_KINDS)
 CONDITIONS = ("start", "requires", "stop", "cancel", "pause", "resume")
 #: No target is longer: a promise for later than a year is a typing error (and calendars are searched 400 days ahead).
 LONGEST_DAYS = 366
+BEGINNING = "the beginning"  #: of time
 
 
 def check_policy(policy: Node) -> None:
@@ -68,7 +69,7 @@ def dated(node: Node) -> str:
     """`effective_from` of a stanza as comparable text; the beginning of time where it is left out."""
     value = node["effective_from"].value
     if value is None:
-        return "the beginning"
+        return BEGINNING
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
@@ -156,7 +157,33 @@ def _links(commitments: Node) -> None:
                 named.fault(f"{named.text} has no target either; name the commitment that has the clock")
             elif key == "contingent_on" and isinstance(other["stop_count"].value, int) and other["stop_count"].value > 1:
                 named.fault(f"{named.text} is kept by {other['stop_count'].value} facts; wait for it with requires instead")
+    _siblings_in_force(commitments)
     _no_circle(by_name)
+
+
+def _siblings_in_force(commitments: Node) -> None:
+    """What is due with a sibling has no deadline while the sibling is not in force."""
+    versions: dict[str | None, list[tuple[str, bool]]] = {}
+    for stanza in commitments:
+        versions.setdefault(stanza["name"].text, []).append((_since(stanza), stanza["enabled"].value is not False))
+    for stanza in commitments:
+        named, begin = stanza["sibling"], _since(stanza)
+        other = sorted(versions.get(named.text, ()))
+        if stanza["enabled"].value is False or named.text is None or not any(on for _, on in other):
+            continue
+        end = min((since for since, _ in versions[stanza["name"].text] if since > begin), default=None)
+        on = next((on for since, on in reversed(other) if since <= begin), False)
+        off = [begin] if not on else [since for since, on in other if since > begin and not on]
+        if off and (end is None or off[0] < end):
+            named.fault(
+                f"{named.text} is not in force from {off[0] or BEGINNING} on, so this would never be due; end both together"
+            )
+
+
+def _since(stanza: Node) -> str:
+    """`dated`, so that the beginning of time comes first."""
+    found = dated(stanza)
+    return "" if found == BEGINNING else found
 
 
 def _no_circle(by_name: dict[str | None, Node]) -> None:
