@@ -83,6 +83,8 @@ class Normaliser:
         batch = _Batch(read)
         for record in records:
             self._take(batch, record)
+        if records:
+            batch.changes.update(waiting.overlooked(read, batch.get, records[0].topic, partition))
         return Step(batch.changes, batch.messages, lambda: self._applied(partition, batch))
 
     async def recovered(self, partition: int, read: Read) -> None:

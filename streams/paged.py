@@ -16,7 +16,9 @@ from sqlalchemy import Column, Index, Integer, MetaData, String, Table, insert, 
 from streams.ledger_database import connect, writing
 from streams.ledger_tables import UtcInstant
 from streams.settings import Settings
+from streams.tracker_rows import UnknownRow
 
+SCHEMA = 1  #: `PRAGMA user_version` of the file; releases before 1 wrote none (0) into the same tables
 metadata = MetaData()
 
 page = Table(
@@ -53,11 +55,25 @@ notice = Table(
 
 
 class Paged:
-    """The store. Every method is one transaction; safe for several threads."""
+    """The store. Every method is one transaction; safe for several threads.
+
+    Raises UnknownRow, and leaves the file as it is, if a newer release wrote it.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = connect(f"sqlite:///{settings.state_dir / 'pager.db'}")
-        metadata.create_all(self._engine)
+        file = settings.state_dir / "pager.db"
+        self._engine = connect(f"sqlite:///{file}")
+        try:
+            with writing(self._engine) as conn:
+                version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
+                if version > SCHEMA:
+                    raise UnknownRow(str(file), version, SCHEMA)
+                if version < SCHEMA:
+                    metadata.create_all(conn)
+                    conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     def open(self, owner: str, state: str) -> set[str]:
         """The obligations of an owner that were paged for this state and have not ended since."""

@@ -18,14 +18,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from streams.pollers.plan import Compared
+from streams.tracker_rows import UnknownRow
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS cursor (
-  account TEXT, record_type TEXT, complete_until TEXT NOT NULL, PRIMARY KEY (account, record_type)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seen (
+SCHEMA = 1  #: `PRAGMA user_version` of the file; releases before 1 wrote none (0), some of them without a record's last change
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS cursor (
+  account TEXT, record_type TEXT, complete_until TEXT NOT NULL, PRIMARY KEY (account, record_type)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS seen (
   account TEXT, record_type TEXT, record TEXT, digest TEXT NOT NULL, fields TEXT NOT NULL, previous TEXT, since TEXT,
-  PRIMARY KEY (account, record_type, record)) WITHOUT ROWID;
-"""
+  PRIMARY KEY (account, record_type, record)) WITHOUT ROWID""",
+)
 
 
 class Seen(NamedTuple):
@@ -40,17 +42,37 @@ def digest(body: Mapping[str, Any]) -> str:
 
 
 class PollState:
-    """`poller.db` of one state directory; one poller a directory. Used by one thread."""
+    """`poller.db` of one state directory; one poller a directory. Used by one thread.
+
+    A file of an older release is brought up to date. Raises UnknownRow, and leaves the file as it is, if a newer one wrote it.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(state_dir / "poller.db", isolation_level=None)
+        try:
+            self._migrate(state_dir / "poller.db")
+        except BaseException:
+            self._db.close()
+            raise
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(TABLES)
-        columns = {row[1] for row in self._db.execute("PRAGMA table_info(seen)")}
-        for name in {"previous", "since"} - columns:  # of an older version
-            self._db.execute(f"ALTER TABLE seen ADD COLUMN {name} TEXT")
+
+    def _migrate(self, file: Path) -> None:
+        """All of it or nothing: a process that dies on the way leaves the older file."""
+        with closing(self._db.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            (version,) = cursor.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:
+                raise UnknownRow(str(file), version, SCHEMA)  # closing the connection rolls back
+            if version < SCHEMA:
+                for table in TABLES:
+                    cursor.execute(table)
+                columns = {row[1] for row in cursor.execute("PRAGMA table_info(seen)")}
+                for name in sorted({"previous", "since"} - columns):
+                    cursor.execute(f"ALTER TABLE seen ADD COLUMN {name} TEXT")
+                cursor.execute(f"PRAGMA user_version = {SCHEMA}")
+            cursor.execute("COMMIT")
 
     def close(self) -> None:
         self._db.close()

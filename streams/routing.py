@@ -28,6 +28,7 @@ from streams.shelf import Get, State
 from streams.tracker_rows import UnknownRow
 
 PARKED = b"parked"
+FACTS = b"facts|"  #: how the keys of the facts at a node begin
 SCHEMA = 1  #: of all rows of the table; a later one is written into the row `VERSION` by whoever first writes it
 VERSION = b"schema"
 
@@ -37,7 +38,7 @@ SIGHTINGS = frozenset({"application.stage_changed", "application.updated"})
 
 
 class Wait(NamedTuple):
-    """A fact that began to wait: where, and its digest there."""
+    """A fact that waits: where, and its digest there."""
 
     node: str
     digest: str
@@ -124,6 +125,15 @@ class Router:
             self._count(-sum(_waits(fact) for digest, fact in kept.items() if digest not in gone))
         for fact in sorted(kept.values(), key=lambda f: (f.received_at, f.occurred_at, f.fact_id)):
             self._forward(fact, target)
+
+    def waiting(self, node: str) -> Iterator[Wait]:
+        """The facts at a node that wait for a link and were not let go."""
+        if self._targets(node):
+            return
+        gone = dict(self._state.items(f"gone|{node}"))
+        for digest, item in self._state.items(f"facts|{node}"):
+            if digest not in gone and _waits(fact := Fact.model_validate(item)):
+                yield Wait(node, digest, fact)
 
     def let_go(self, node: str, digest: str) -> Fact | None:
         """Count a fact no longer that still waits, and give it; None where it found its way meanwhile."""

@@ -2,7 +2,8 @@
 
 A row for each, in order of receipt: `due`, the account, when it was received, and where it waits; its value says which record it
 came with. Time is that of the account's own records, like all time in the worker. Rows of facts that found their way stay until
-their day comes. An interview that was deleted before any poll saw it is the usual case: no list ever shows it.
+their day comes. An interview that was deleted before any poll saw it is the usual case: no list ever shows it. Facts that waited
+before there were such rows are looked for once, some in each batch (`overlooked`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.routing import Wait
+from streams.routing import FACTS, Router, Wait
+from streams.shelf import Get
 from streams.step import Read
 
 LONGEST = timedelta(days=30)  #: longer than any poll is behind, and than a quarter's history takes to be imported
 AT_ONCE = 500  #: let go in one step
 REASON = "never_placed"
+LOOKED = b"looked"  #: the row that says from which key on to look for facts without a row, or `_TO_THE_END`
+_TO_THE_END = b"to the end"
 _BREAK = "\x1f"
 
 
@@ -48,6 +52,28 @@ def due(read: Read, account: str, now: datetime) -> Iterator[Due]:
         if at > last or number == AT_ONCE:
             return
         yield Due(key, node, digest, orjson.loads(value))
+
+
+def overlooked(read: Read, get: Get, topic: str, partition: int) -> dict[bytes, bytes]:
+    """Rows for the next `AT_ONCE` nodes' facts that wait without one, as an earlier release parked them, and where to go on.
+
+    Which record such a fact came with nobody knows: its origin names the partition, no offset. `get` has the batch's changes.
+    """
+    if (start := get(LOOKED)) == _TO_THE_END:
+        return {}
+    router, found, node = Router(get), dict[bytes, bytes](), ""
+    nodes = 0
+    for key, _ in read.items(FACTS, start or b""):
+        if (here := key.removeprefix(FACTS).decode().partition(_BREAK)[0]) == node:
+            continue  # another chunk of the same shelf
+        if nodes == AT_ONCE:
+            return {**found, LOOKED: key}
+        node, nodes = here, nodes + 1
+        for wait in router.waiting(node):
+            told = {name: getattr(wait.fact, name) for name in ("tenant", "account", "system")}
+            origin = {**told, "channel": "unknown", "topic": topic, "partition": partition, "offset": -1, "sha256": "unknown"}
+            found |= {key: value for key, value in rows([wait], origin).items() if get(key) is None}
+    return {**found, LOOKED: _TO_THE_END}
 
 
 def _prefix(account: str) -> bytes:

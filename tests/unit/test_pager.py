@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from fastapi import FastAPI
 
 from streams import contacts
 from streams.ledger_database import connect
-from streams.paged import pages
+from streams.paged import SCHEMA, Paged, pages
 from streams.pager import Pager, application
+from streams.tracker_rows import UnknownRow
 from tests.installation import Installation, Sink
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)
@@ -290,3 +293,21 @@ def test_mail_without_a_server_is_left_in_the_outbox(here: Installation, sink: S
 
 def test_what_is_not_alertmanagers_webhook_is_refused(here: Installation, watch: Watch) -> None:
     assert post(client(here, watch), {"status": "firing"}) == 422
+
+
+def test_the_file_of_an_earlier_release_is_gone_on_with_and_that_of_a_newer_one_refused(
+    here: Installation, sink: Sink, watch: Watch
+) -> None:
+    here.submitted("a1", 0, NOW - timedelta(hours=50))
+    here.judge(NOW)
+    post(client(here, watch), alert("MutualSLAOverdue", owner="m0"))
+    file = here.settings.state_dir / "pager.db"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version = 0")  # the same tables without a number: what releases before 1 wrote
+    post(client(here, watch), alert("MutualSLAOverdue", owner="m0"))
+    assert len(sink.to("/m0")) == 1
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+        db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    with pytest.raises(UnknownRow, match=rf"pager.db is of schema {SCHEMA + 1}; .*install the release that wrote it"):
+        Paged(here.settings)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,19 +18,22 @@ import pytest
 
 from schemas.fact import Fact
 from schemas.sources import Account, Api
+from streams import poll_state
 from streams import poller as module
 from streams.connectors import CONNECTORS
 from streams.errors import Unreachable
-from streams.poll_state import PollState
+from streams.poll_state import SCHEMA, PollState
 from streams.poller import Poller
-from streams.pollers.plan import Ask, Compared
+from streams.pollers.plan import Ask
 from streams.polling import SOURCES, ClientCredentials, Fixed
 from streams.raw_log import RawRecord
 from streams.safe_fetch import PollFailed, RefusedLink, Vendor, next_page, origin
+from streams.tracker_rows import UnknownRow
 from tests.fake_harvest import BASE, DATE, TOKEN_URL, FakeHarvest
 from tests.greenhouse import STAGES
 
 OLD, NEW, LATER = "2026-03-01T09:00:00Z", "2026-03-03T09:00:00Z", "2026-03-03T12:20:00Z"
+STATE_V1 = Path(__file__).parents[1] / "fixtures/state_v1/poller.db"
 START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 
 
@@ -69,7 +74,7 @@ def harvest() -> FakeHarvest:
     cards = [
         {"id": n, "application_id": 900 + n, "interviewer_id": 7, "submitted_at": NEW, "updated_at": NEW} for n in range(1, 6)
     ]
-    interviews = [
+    interviews: list[dict[str, Any]] = [
         {
             "id": 40,
             "application_id": 901,
@@ -413,15 +418,46 @@ def test_a_stage_is_entered_once_however_often_its_record_changes_or_is_read_aga
     assert {fact.occurred_not_before for fact in told[1:]} == {START}
 
 
-def test_a_state_of_an_older_version_is_read_on(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "poller.db") as old:
-        old.execute(
-            "CREATE TABLE seen (account, record_type, record, digest, fields, PRIMARY KEY (account, record_type, record))"
-        )
-        old.execute("INSERT INTO seen VALUES ('m', 'offers', 'o1', 'd', '{\"status\": \"SENT\"}')")
-    state = PollState(tmp_path)
-    assert state.seen("m", "offers", "o1") == ("d", Compared({"status": "SENT"}))
-    state.close()
+def test_a_poller_goes_on_with_the_file_of_a_release_that_numbered_none(bench: Bench) -> None:
+    """tests/fixtures/state_v1/poller.db: what the poller of commit a911ced left of this harvest, polled once at START."""
+    bench.polled = ("scorecards", "scheduled_interviews", "jobs")
+    shutil.copy(STATE_V1, bench.folder)
+    assert [bench.cursor(name) for name in bench.polled] == [START] * 3
+    bench.clock.at += timedelta(minutes=5)
+    assert bench.poll()
+    assert bench.log.of("record") == [], "what was seen is known"
+    assert len(bench.log.of("watermark")) == 3
+    bench.fake.lists["/jobs"][0] |= {"status": "closed", "updated_at": LATER}
+    assert bench.poll()
+    assert [record["status"] for record in bench.log.of("record")] == ["closed"]
+    with closing(sqlite3.connect(bench.folder / "poller.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+
+def test_a_migration_that_is_broken_off_leaves_the_older_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unwritable(int):
+        def __format__(self, _: str) -> str:
+            return "("  # of the last statement
+
+    shutil.copy(STATE_V1, bench.folder)
+    monkeypatch.setattr(poll_state, "SCHEMA", Unwritable(1))
+    with pytest.raises(sqlite3.OperationalError):
+        PollState(bench.folder)
+    with closing(sqlite3.connect(bench.folder / "poller.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (0,)
+        assert len(db.execute("PRAGMA table_info(seen)").fetchall()) == 5
+    monkeypatch.undo()
+    assert bench.cursor() == START
+
+
+def test_a_file_of_a_newer_release_is_refused_and_left_alone(bench: Bench) -> None:
+    shutil.copy(STATE_V1, bench.folder)
+    with closing(sqlite3.connect(bench.folder / "poller.db")) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    before = (bench.folder / "poller.db").read_bytes()
+    with pytest.raises(UnknownRow, match=rf"poller.db is of schema {SCHEMA + 1}; .*install the release that wrote it"):
+        PollState(bench.folder)
+    assert (bench.folder / "poller.db").read_bytes() == before
 
 
 def test_a_secret_is_never_shown() -> None:
