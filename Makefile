@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 MEASURES ?= $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test lint check bench down chaos soak
+.PHONY: help setup demo test lint check bench down chaos soak mutation
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -44,6 +44,9 @@ chaos: setup ## kill and break everything at random moments, then count what is 
 
 soak: setup ## an hour at 500 events a second with kills; memory, file handles and lag over time (ARGS="--minutes 60 --rate 500")
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+mutation: setup ## one mistake at a time in the pure core: does a test notice? (ARGS="cycles verdict --sample 20 --seed 1"; docs/reliability.md)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 down: ## stop everything that `up` or `demo` started
 	@if [ -x $(BIN)/mutual-sla ]; then \
