@@ -84,6 +84,7 @@ class RawLog:
         self._records = 0
         self._bytes = 0
         self._checked: tuple[float, str | None] = (float("-inf"), None)
+        self._asking = asyncio.Lock()  # or a thousand callers would take every thread, and the producer none to connect
 
     async def start(self) -> None:
         """Begin to connect, and keep at it. Returns at once: the gateway is alive before Kafka is."""
@@ -108,11 +109,11 @@ class RawLog:
     async def fault(self) -> str | None:
         """Why nothing can be appended now, or None. Asks the cluster, at most every two seconds."""
         loop = asyncio.get_running_loop()
-        asked_at, answer = self._checked
-        if loop.time() - asked_at > READY_SECONDS:
-            answer = await asyncio.to_thread(self._ask_cluster)
-            self._checked = (loop.time(), answer)
-        return answer or ("the producer is being replaced" if self._producer is None else None)
+        async with self._asking:
+            if loop.time() - self._checked[0] > READY_SECONDS:
+                answer = await asyncio.to_thread(self._ask_cluster)
+                self._checked = (loop.time(), answer)
+        return self._checked[1] or ("the producer is being replaced" if self._producer is None else None)
 
     async def close(self) -> None:
         """Deliver what is on its way, then close. Requests must have ended before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -189,3 +190,22 @@ def test_what_waits_for_the_broker_is_bounded_and_freed_again(monkeypatch: pytes
         await log.append([record(b"0123456789")], within=5)
 
     play(monkeypatch, [producer], story)
+
+
+def test_however_many_ask_at_once_the_cluster_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+
+    def ask(_: RawLog) -> str | None:
+        asked.append(None)
+        time.sleep(0.05)
+        return "no broker answers"
+
+    monkeypatch.setattr(RawLog, "_ask_cluster", ask)
+
+    async def story(log: RawLog) -> None:
+        assert set(await asyncio.gather(*(log.fault() for _ in range(200)))) == {"no broker answers"}
+        monkeypatch.setattr(raw_log, "READY_SECONDS", 0.0)
+        await log.fault()
+
+    play(monkeypatch, [Producer(lambda _: True)], story)
+    assert len(asked) == 2
