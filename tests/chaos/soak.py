@@ -46,7 +46,7 @@ def main() -> int:
 def soak(plan: Plan, seconds: float, folder: Path) -> Outcome:
     outcome, dice = Outcome(plan), Random(plan.seed)
     facts = history(plan.events, plan.seed)
-    with stage(folder, plan.workers, START) as here, (folder / "FIGURES.jsonl").open("w") as figures:
+    with stage(folder, plan.workers, START, small=False) as here, (folder / "FIGURES.jsonl").open("w") as figures:
         await_well(here, 90)
         load, webhooks = FactLoad(here, facts, plan.rate, plan.seed), WebhookLoad(here, 5)
         load.start()

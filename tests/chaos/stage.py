@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -157,8 +157,13 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 
 
 @contextmanager
-def stage(folder: Path, workers: int, start: datetime, node: Any = None, **overrides: Any) -> Iterator[Stage]:
-    """Everything up and well, `workers` track workers; stopped at the end. `node`: brokers that somebody else keeps."""
+def stage(
+    folder: Path, workers: int, start: datetime, node: Any = None, *, small: bool = True, **overrides: Any
+) -> Iterator[Stage]:
+    """Everything up and well, `workers` track workers; stopped at the end. `node`: brokers that somebody else keeps.
+
+    `small`: on a disk of its own that can be filled; an hour of ledger does not fit on it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         state_dir=folder / "state",
@@ -167,7 +172,7 @@ def stage(folder: Path, workers: int, start: datetime, node: Any = None, **overr
         **(dict(zip(PORTS, _free(len(PORTS)), strict=True)) | overrides),
     )
     shutil.copy(ROOT / "deploy/stages.yaml", settings.deploy_dir)
-    with small_disk(settings.state_dir) as disk, Keeper() as keeper:
+    with small_disk(settings.state_dir) if small else nullcontext() as disk, Keeper() as keeper:
         if node is None:
             node = KafkaNode(folder / "kafka")
             node.start()
