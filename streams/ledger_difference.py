@@ -160,13 +160,10 @@ def without_facts(
         place = places.get(row["source_partition"], Place(row["source_partition"], row["source_offset"]))
         if _is_left_over(row) and not place.is_newer(row):
             yield _not_from_facts(row, place)
-    a = application.c
-    query = select(a.application_id, a.requisition_id, a.state, a.source_partition, a.source_offset)
-    for row in map(dict, conn.execute(query).mappings()):
+    for row in map(dict, conn.execute(select(application)).mappings()):
         place = places.get(row["source_partition"], Place(row["source_partition"], row["source_offset"]))
         if not place.is_newer(row) and not judged(row["application_id"], row["requisition_id"]):
-            key, requisition = row["application_id"], row["requisition_id"]
-            yield Difference(Cause.NOT_FROM_FACTS, key, place.partition, requisition, key, in_ledger=row["state"])
+            yield _application_not_from_facts(row, place)
 
 
 def _is_left_over(row: Row) -> bool:
@@ -240,6 +237,13 @@ def _not_from_facts(row: Row, place: Place) -> Difference:
         body = None  # not even its own words can be read
     subject = (row["obligation_id"], place.partition, row["requisition_id"], row["application_id"])
     return Difference(Cause.NOT_FROM_FACTS, *subject, in_ledger=row["verdict"], body=body, fingerprint=GONE)
+
+
+def _application_not_from_facts(row: Row, place: Place) -> Difference:
+    """Its body names the row that has to go: of an application the ledger has no history in which to say so."""
+    body = ApplicationState(**{name: row[name] for name in STATE}, holdings=()).model_dump(exclude_none=True)
+    subject = (row["application_id"], place.partition, row["requisition_id"], row["application_id"])
+    return Difference(Cause.NOT_FROM_FACTS, *subject, in_ledger=row["state"], body=body, fingerprint=GONE)
 
 
 # -- applications ----------------------------------------------------------------------------------------------------

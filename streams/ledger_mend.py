@@ -1,7 +1,8 @@
 """Outcomes that `rebuild` says: what the ledger should have said already, written over whatever it says now.
 
 Unlike the tracker's they count at the very offset the ledger is at, and by what the row says rather than by its digest, because
-a row may have been altered or lost. Each becomes a revision, with its cause in `rebuilt`; said twice it is written once.
+a row may have been altered or lost. Each becomes a revision, with its cause in `rebuilt`; said twice it is written once. An
+application that the facts do not give is taken out: its table says how things stand and has no revisions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, select
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
+from streams.ledger_difference import Cause
 from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, place, rows_of, said, upsert
 from streams.ledger_tables import application, holding, obligation, rebuilt, revision
 
@@ -49,21 +51,29 @@ def _write_applications(conn: Connection, outcomes: Sequence[Outcome], tally: Co
     told = {o.body.application_id: (o, o.body) for o in outcomes if isinstance(o.body, ApplicationState)}
     have = _current(conn, application, application.c.application_id, list(told))
     held = holdings_of(conn, list(have))
-    rows, holdings = [], []
+    rows, holdings, gone = [], [], []
     for key, (outcome, body) in told.items():
         row, its = application_rows(outcome, body, body.digest)
         known = have.get(key)
         result = _result({**known, "held": held.get(key, [])} if known else None, outcome, {**row, "held": its}, (*row, "held"))
-        tally[result] += 1
-        if result == "applied":
+        if outcome.rebuilt == Cause.NOT_FROM_FACTS and result != "stale":
+            result = "applied" if known else "unchanged"
+            gone.append(key)
+        elif result == "applied":
             rows.append(row)
             holdings += its
+        tally[result] += 1
+    _delete(conn, holding, holding.c.application_id, [*gone, *(row["application_id"] for row in rows)])
+    _delete(conn, application, application.c.application_id, gone)
     if rows:
         conn.execute(upsert(conn, application), rows)
-        gone = delete(holding).where(holding.c.application_id == bindparam("of_id"))
-        conn.execute(gone, [{"of_id": row["application_id"]} for row in rows])
     if holdings:
         conn.execute(insert(holding), holdings)
+
+
+def _delete(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]) -> None:
+    if ids:
+        conn.execute(delete(table).where(key == bindparam("of_id")), [{"of_id": one} for one in ids])
 
 
 def _result(have: Mapping[str, Any] | None, outcome: Outcome, row: Row, columns: Sequence[str]) -> str:

@@ -158,10 +158,15 @@ def damage(engine: Engine) -> dict[str, str]:
         row = dict(conn.execute(select(obligation).where(o.obligation_id == ended[3])).mappings().one())
         invented = f"review_candidate:{ACCOUNT}/r777:a1:1"
         conn.execute(insert(obligation), [{**row, "obligation_id": invented, "requisition_id": f"{ACCOUNT}/r777"}])
+        stands = dict(conn.execute(select(application).where(application.c.application_id == states[2])).mappings().one())
+        conn.execute(insert(application), [{**stands, "application_id": f"{ACCOUNT}/nobody"}])
+        ball = dict(conn.execute(select(holding).where(holding.c.application_id == states[2])).mappings().first() or {})
+        conn.execute(insert(holding), [{**ball, "application_id": f"{ACCOUNT}/nobody"}])
         conn.execute(delete(application).where(application.c.application_id == states[0]))
         conn.execute(update(holding).where(holding.c.application_id == states[1]).values(holder="candidate"))
     altered = dict.fromkeys((verdict, receipt, elsewhere, bare, states[1]), "altered")
-    return {**altered, lost: "missing", states[0]: "missing", invented: "not_from_facts"}
+    invented_too = dict.fromkeys((invented, f"{ACCOUNT}/nobody"), "not_from_facts")
+    return {**altered, **invented_too, lost: "missing", states[0]: "missing"}
 
 
 def test_nothing_differs_until_the_ledger_is_damaged_and_then_exactly_that_is_mended(
@@ -189,7 +194,7 @@ def test_nothing_differs_until_the_ledger_is_damaged_and_then_exactly_that_is_me
         assert rebuild.run(here.settings, apply=True, as_json=False, workers=1) == 0
         assert "the ledger is what the facts give" in capsys.readouterr().out
     after = here.rows()
-    invented = next(key for key, cause in harm.items() if cause == "not_from_facts")
+    invented = next(key for key, cause in harm.items() if cause == "not_from_facts" and ":" in key)
     ended = after.pop(invented)
     assert ended[SAID.index("verdict")] == "cancelled"
     assert after == before
