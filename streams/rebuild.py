@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,10 @@ class AnotherRebuild(MutualSLAError):
     """One at a time in a state directory."""
 
     exit_code = 69
+
+
+class BrokenOff(MutualSLAError):
+    """A process that recomputed was ended from outside, as by a lack of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +182,16 @@ def _recompute_all(shares: Sequence[Share], workers: int | None, progress: Progr
         return
     with ProcessPoolExecutor(processes, mp_context=context, initializer=begin, initargs=(counters,)) as pool:
         left: set[Future[None]] = {pool.submit(recompute, share) for share in shares}
-        while left:
-            done, left = wait(left, timeout=0.5, return_when=FIRST_EXCEPTION)
-            show()
-            if any(future.exception() for future in done):
-                pool.shutdown(cancel_futures=True)
-            for future in done:
-                future.result()
+        try:
+            while left:
+                done, left = wait(left, timeout=0.5, return_when=FIRST_EXCEPTION)
+                show()
+                if any(future.exception() for future in done):
+                    pool.shutdown(cancel_futures=True)
+                for future in done:
+                    future.result()
+        except BrokenProcessPool:
+            raise BrokenOff("a process of the rebuild was killed: run it again, it goes on with what is left") from None
 
 
 def _records(shares: Sequence[Share]) -> int:
@@ -194,7 +202,11 @@ def _records(shares: Sequence[Share]) -> int:
 
 
 def _across(engine: Engine, results: Sequence[Result], folder: Path) -> Counter[str]:
-    """What no partition alone can tell: rows of which there are no facts, and applications that no requisition tells of so."""
+    """What no partition alone can tell: rows of which there are no facts, and applications that no requisition tells of so.
+
+    A run that goes on looks anew, so what an earlier one sent of it counts for nothing.
+    """
+    (folder / REST).with_suffix(".sent").unlink(missing_ok=True)
     judged = {one for result in results for one in result.judged}
     places = {result.partition: Place(result.partition, result.end - 1) for result in results}
     causes: Counter[str] = Counter()

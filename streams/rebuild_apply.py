@@ -54,8 +54,15 @@ def _send_file(producer: Any, settings: Settings, path: Path, *, other_agreement
             if number <= done:
                 continue
             _send(producer, settings, wanted)
-            mark.write_text(str(number))
+            _mark(mark, number)
     return mended
+
+
+def _mark(path: Path, number: int) -> None:
+    """Whole or not at all: a broken run reads it."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(str(number))
+    temporary.rename(path)
 
 
 def _chunks(lines: Any) -> Iterator[list[dict[str, Any]]]:

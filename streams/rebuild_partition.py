@@ -7,12 +7,15 @@ was read and the ledger has written all that the tracker said of it; what either
 from __future__ import annotations
 
 import gc
+import os
+import threading
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from hashlib import blake2b
+from multiprocessing import parent_process
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -88,9 +91,17 @@ shown: Any = None
 
 
 def begin(counters: Any) -> None:
-    """Of each process: where it tells how far it is."""
+    """Of each process: where it tells how far it is. It ends with the process that began it, however that one ends."""
     global shown  # noqa: PLW0603 - how multiprocessing hands shared memory to a worker
     shown = counters
+    if (parent := parent_process()) is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: Any) -> None:
+    """An orphan would go on writing into the folder beside the next run, and then wait for work for ever (measured)."""
+    parent.join()
+    os._exit(1)
 
 
 def recompute(share: Share) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,8 +32,9 @@ from streams.ledger_database import writing
 from streams.ledger_rows import SAID
 from streams.ledger_tables import application, consumer_position, holding, obligation, rebuilt
 from streams.rebuild import Summary
+from streams.receipt import Held, Said
 from streams.recomputed import Partition, judge
-from streams.settings import Settings
+from streams.settings import ROOT, Settings
 from streams.tracker_rows import Rows
 from streams.tracker_state import TrackerState
 from streams.whole_topic import end_of, one_partition, reader
@@ -250,10 +256,64 @@ def test_what_a_tracker_forgot_it_is_told_again(here: Running, tmp_path: Path) -
             for values in part.requisitions.values():
                 for subject in judge(values, agreement, part.completeness, part.as_of()):
                     told = {key: mark for key, (mark, _) in state.row(subject.key).published.items() if mark != GONE}
-                    evaluation = subject.evaluation
-                    assert told == {one.subject: one.fingerprint for one in (*evaluation.said, *evaluation.held)}
+                    given: list[Said | Held] = [*subject.evaluation.said, *subject.evaluation.held]
+                    assert told == {one.subject: one.fingerprint for one in given}
                     checked += len(told)
     assert checked > 300, "the tracker believes to have said what the facts give, and the ledger has it"
+
+
+def test_a_rebuild_that_is_killed_goes_on_and_mends_everything_once(here: Running, tmp_path: Path) -> None:
+    """Ledger and trackers are harmed; then one run is killed at four places, each time gone on with."""
+    with here.tracker(), here.writer():
+        assert here.rebuild(tmp_path / "first").differences == 0
+    before, harm = here.rows(), damage(here.engine)
+    told = dict.fromkeys(forget(here.settings), "tracker")
+    shutil.rmtree(here.settings.state_dir / "workers")
+    folder = here.settings.state_dir / "rebuild"
+    with here.tracker(), here.writer():
+        killed(here.settings, "reading", workers=2)
+        assert not list(folder.glob("*.result"))
+        assert "run it again" in killed(here.settings, "judging", workers=2, exit_code=70)
+        kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.result")}
+        assert kept, "some partitions need not be read again"
+        for point in ("sent", "mended"):
+            killed(here.settings, point, workers=2)
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept
+        done = subprocess.run(command(here.settings, "streams", workers=2), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout)
+        assert summary["mended"] == len(summary["differences"])
+        assert {d["subject"]: d["cause"] for d in summary["differences"]}.items() >= told.items()
+        assert here.rebuild(tmp_path / "again").differences == 0
+    after = here.rows()
+    assert {key: row for key, row in after.items() if key in before} == before
+    with here.engine.connect() as conn:
+        mended = Counter(conn.execute(select(rebuilt.c.obligation_id)).scalars())
+    assert mended == Counter(key for key in harm if ":" in key), "each is one revision, however often it was sent"
+
+
+def command(settings: Settings, module: str, *point: str, workers: int) -> list[str]:
+    given = [f"{name}={value}" for name, value in settings.environment().items()]
+    words = [sys.executable, "-m", module, *point, "rebuild", "--apply", "--json", "--workers", str(workers)]
+    return ["/usr/bin/env", *given, *words]
+
+
+def killed(settings: Settings, point: str, *, workers: int, exit_code: int = -signal.SIGKILL) -> str:
+    """Run it until it is killed there; what it said. None of its processes is left."""
+    words = command(settings, "tests.integration.killed_rebuild", point, workers=workers)
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == exit_code, said
+    until(lambda: not alive(process.pid), 10)
+    return said
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_tracker_or_a_ledger_that_lags_is_named(here: Running, tmp_path: Path) -> None:
