@@ -88,11 +88,15 @@ def _soon(start: datetime, warn_at: float, gaps: Sequence[Gap], plain: Due) -> d
     return _consume(start, int(plain.measure.between(start, plain.base) * warn_at), gaps, plain.measure)
 
 
-def used_share(start: datetime, at: datetime, whole: Due, gaps: Sequence[Gap]) -> Fraction:
-    """The share of its target that a clock had run through at `at`, at most all of it."""
-    total = whole.measure.between(start, whole.base)
-    stood = sum(whole.measure.between(begin, min(end or at, at)) for begin, end in gaps if begin < at)
-    return min(Fraction(1), Fraction(whole.measure.between(start, at) - stood, total)) if total else Fraction(1)
+def used_share(start: datetime, since: datetime, at: datetime, whole: Due, gaps: Sequence[Gap]) -> Fraction:
+    """The share of its target, counted from `start`, that a clock ran through in [since, at)."""
+    measure, total = whole.measure, whole.measure.between(start, whole.base)
+    stood = sum(
+        measure.between(max(begin, since), min(end or at, at))
+        for begin, end in gaps
+        if begin < at and (end is None or end > since)
+    )
+    return Fraction(measure.between(since, at) - stood, total) if total else Fraction(1)
 
 
 def delayed(start: datetime, target: Target, calendar: Calendar) -> datetime:

@@ -85,7 +85,7 @@ def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> list[Hold
                 break
     if together:
         _at_once(together, ball, found, roster, begun=begun)
-    return found
+    return _by_person(found, roster) if any(roster.changes(role) for role in ROLE_OF.values()) else found
 
 
 def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[Hold], roster: Roster, *, begun: bool) -> bool:
@@ -108,6 +108,23 @@ def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[
         last.end = at
     found.append(Hold(at, None, holder, person, cause, state))
     return True
+
+
+def _by_person(found: Sequence[Hold], roster: Roster) -> list[Hold]:
+    """Holdings cut where the role passes to somebody else: everybody is charged for the time they held the ball themselves."""
+    cut: list[Hold] = []
+    for hold in found:
+        last, role = cut[-1] if cut else None, ROLE_OF.get(hold.holder)
+        if last is not None and (last.holder, last.state, last.person) == (hold.holder, hold.state, hold.person):
+            last.end = hold.end  # passed on before, and then the ball came to where it was
+        else:
+            cut.append(hold)
+        for at, cause in roster.changes(role):
+            last, person = cut[-1], roster.who(role, at)
+            if last.start < at and (last.end is None or at < last.end) and person != last.person:
+                cut.append(Hold(at, last.end, hold.holder, person, cause, hold.state))
+                last.end = at
+    return cut
 
 
 def ended_at(found: Sequence[Hold]) -> datetime | None:

@@ -229,10 +229,11 @@ def _booked(versions: Sequence[Fact]) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def _nearness(interview: _Interview, at: datetime) -> tuple[bool, datetime, str]:
-    """Of several candidates the last that had begun by `at`; if none had, the last of all."""
+def _nearness(interview: _Interview, at: datetime) -> tuple[bool, bool, datetime, str]:
+    """Of several candidates one that was not called off, the last that had begun by `at`; if none had, the last of all."""
+    called_off = interview.held_at is None and interview.dropped_at is not None
     begun = interview.starts_at is not None and interview.starts_at <= at
-    return begun, interview.starts_at or interview.known_from, interview.interview_id
+    return not called_off, begun, interview.starts_at or interview.known_from, interview.interview_id
 
 
 def _completed(at: datetime, cards: Sequence[Event]) -> Event:

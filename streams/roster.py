@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from schemas.fact import Fact
@@ -31,12 +31,17 @@ class Roster:
         spells = self._named.get(role or "")
         if spells is None:
             return None
-        since, keys = spells
+        since, keys, _ = spells
         return keys[0] if len(keys) == 1 else keys[max(0, bisect_right(since, at) - 1)]
 
     def owner(self, role: str, fallback: str | None, at: datetime) -> str:
         """Who owes: the person in `role`, else in `fallback`, else `unassigned`."""
         return self.who(role, at) or self.who(fallback, at) or UNASSIGNED
+
+    def changes(self, role: str | None) -> Sequence[tuple[datetime, str]]:
+        """When the role passed to somebody else, in order, and the fact that says so; whom the first one names had it before."""
+        spells = self._named.get(role or "")
+        return () if spells is None or len(spells[1]) == 1 else list(zip(spells[0], spells[2], strict=True))[1:]
 
     def team(self, at: datetime) -> str:
         """The hiring team: that of the hiring manager at `at`; `unassigned` where the directory does not know them."""
@@ -44,16 +49,18 @@ class Roster:
         return (self._people.team_of(manager, at) if manager else None) or UNASSIGNED
 
 
-def _spells(snapshots: list[tuple[datetime, str, str]], people: People) -> tuple[list[datetime], list[str]]:
-    """Since when somebody had a role, and who; snapshots that change nothing left out."""
+def _spells(snapshots: list[tuple[datetime, str, str]], people: People) -> tuple[list[datetime], list[str], list[str]]:
+    """Since when somebody had a role, who, and by which fact; snapshots that change nothing left out."""
     since: list[datetime] = []
     keys: list[str] = []
-    for at, _, ref in snapshots:
+    causes: list[str] = []
+    for at, cause, ref in snapshots:
         key = people.key(ref)
         if not keys or keys[-1] != key:
             since.append(at)
             keys.append(key)
-    return since, keys
+            causes.append(cause)
+    return since, keys, causes
 
 
 class Traits:

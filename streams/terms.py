@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 from schemas.outcome import Side
 from schemas.policy import Commitment, Target
@@ -111,14 +112,18 @@ def _on(
     when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
     if not commitment.targets or commitment.on_change == "pinned":
         return Terms(calendar, source, when, target, start)
-    for change in life.traits.changes(start, until):
+    passed_on = (at for at, _ in life.roster.changes("hiring_manager"))  # to another team, perhaps
+    used, since = Fraction(0), start
+    for change in sorted({*life.traits.changes(start, until), *(at for at in passed_on if start < at <= until)}):
         new = _target(commitment, life, agreement, change)
         if when.deadline is not None and change >= when.deadline:
             break  # what changes after the deadline does not undo a breach
         if new == target:
             continue
-        used = used_share(start, change, when, gaps)
-        target, start = new, change if commitment.on_change == "reset" else start
+        used, since = min(Fraction(1), used + used_share(start, since, change, when, gaps)), change
+        if commitment.on_change == "reset":  # what stood still before does not count any more, either
+            start, gaps = change, [(max(begin, change), end) for begin, end in gaps if end is None or end > change]
+        target = new
         when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
         if commitment.on_change == "forward":
             when = when.left_after(start, change, used, commitment.warn_at, gaps)

@@ -6,8 +6,11 @@ story's `zone` (Berlin unless it says otherwise), such as `Mon 09:00` of the sto
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -40,6 +43,15 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Who held the ball of one application up to an instant: since when, which side, and who of it."""
+
+    as_of: datetime
+    application_id: str
+    holders: tuple[tuple[datetime, str, str | None], ...]
+
+
+@dataclass(frozen=True)
 class Story:
     name: str
     zone: ZoneInfo
@@ -47,6 +59,7 @@ class Story:
     facts: tuple[Fact, ...]
     watermarks: tuple[Watermark, ...]
     expectations: tuple[Expectation, ...]
+    held: tuple[Held, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)
 
     def at(self, text: str) -> datetime:
@@ -64,13 +77,31 @@ def _at(text: str, monday: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(found, datetime.strptime(clock, "%H:%M").time(), zone)  # noqa: DTZ007
 
 
-def agreement(policy: dict[str, Any] | None = None, deploy: Path = HERE.parent / "deploy") -> Agreement:
-    """The demo company's policy (with `policy` laid over its stanzas by name), judged for the people of the stories."""
-    raw = yaml.safe_load((deploy / "policy.yaml").read_text())
-    for name, changes in (policy or {}).items():
-        next(c for c in raw["commitments"] if c["name"] == name).update(changes)
+def policy_file(policy: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the demo company's policy file says, with `policy` laid over its stanzas by name.
+
+    `NAME VERSION` is a further stanza of that name: the one there is, with its own version and what is laid over it.
+    """
+    raw: dict[str, Any] = deepcopy(_policy_read())
+    for key, changes in (policy or {}).items():
+        name, _, version = key.partition(" ")
+        stanza = next(c for c in raw["commitments"] if c["name"] == name)
+        if version:
+            stanza = {**stanza, "version": version}
+            raw["commitments"].append(stanza)
+        stanza.update(changes)
+    return raw
+
+
+@lru_cache(maxsize=1)
+def _policy_read() -> Any:
+    return yaml.safe_load((HERE.parent / "deploy/policy.yaml").read_text())
+
+
+def agreement(policy: Mapping[str, Any] | None = None) -> Agreement:
+    """The demo company's policy (with `policy` laid over, see `policy_file`), judged for the people of the stories."""
     return Agreement(
-        Policy.model_validate(raw),
+        Policy.model_validate(policy_file(policy)),
         Calendars.from_file(CalendarFile.model_validate(yaml.safe_load((HERE / "company/calendars.yaml").read_text()))),
         People.from_directory(Directory.model_validate(yaml.safe_load((HERE / "company/people.yaml").read_text()))),
     )
@@ -113,6 +144,11 @@ def _story(path: Path) -> Story:
         for moment in told["expect"]
         for obligation, fields in moment["obligations"].items()
     ]
+    held = [
+        Held(_at(moment["as_of"], monday, zone), f"{ACCOUNT}/{name}", tuple((_at(at, monday, zone), *who) for at, *who in them))
+        for moment in told["expect"]
+        for name, them in moment.get("holders", {}).items()
+    ]
     end = max(e.as_of for e in expectations)
     complete = told.get("complete_until", "always")
     until = end + timedelta(days=1) if complete == "always" else _at(complete, monday, zone)
@@ -124,6 +160,7 @@ def _story(path: Path) -> Story:
         facts=tuple(_fact(f, monday, zone) for f in told["facts"]),
         watermarks=(Watermark(account=ACCOUNT, kinds=kinds, complete_until=until, received_at=until),),
         expectations=tuple(expectations),
+        held=tuple(held),
         policy=told.get("policy", {}),
     )
 

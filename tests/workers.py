@@ -19,6 +19,7 @@ from schemas.fact import Fact
 from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
 from streams.process import Process, tail
 from streams.settings import ROOT, Settings
+from tests.stories import policy_file
 
 HERE = Path(__file__).parent
 PARTITIONS = 8
@@ -27,10 +28,7 @@ PARTITIONS = 8
 def deploy_folder(folder: Path, accounts: Iterable[str], policy: Mapping[str, Any] | None = None) -> Path:
     """The demo company's policy (`policy` laid over) for the people of the stories, who have an identity in each account."""
     folder.mkdir()
-    agreed = yaml.safe_load((ROOT / "deploy/policy.yaml").read_text())
-    for name, changes in (policy or {}).items():
-        next(c for c in agreed["commitments"] if c["name"] == name).update(changes)
-    (folder / "policy.yaml").write_text(yaml.safe_dump(agreed, sort_keys=False))
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy_file(policy), sort_keys=False))
     shutil.copy(HERE / "company/calendars.yaml", folder)
     people = yaml.safe_load((HERE / "company/people.yaml").read_text())
     for person in people["people"]:

@@ -69,10 +69,11 @@ class Retold:
 
 
 def groups() -> Iterator[Any]:
-    """Stories that one policy can be laid over: all but those that want review_candidate in different ways."""
+    """Stories that one policy can be laid over: all but those that change an enabled stanza in different ways."""
     found: dict[str, list[Story]] = {}
     for story in stories():
-        found.setdefault(str(story.policy.get("review_candidate", "")), []).append(story)
+        changed = {name: changes for name, changes in story.policy.items() if not changes.get("enabled")}
+        found.setdefault(str(changed or ""), []).append(story)
     for together in found.values():
         yield pytest.param(together, id=f"{len(together)}-{together[0].name}")
 

@@ -28,6 +28,15 @@ def test_the_core_tells_the_story(story: Story, expectation: Expectation) -> Non
     compare(story, expectation, {o.obligation_id: o for o in found})
 
 
+@pytest.mark.parametrize("story", [s for s in stories() if s.held], ids=lambda s: s.name)
+def test_the_core_tells_who_held_the_ball(story: Story) -> None:
+    by = agreement(story.policy)
+    for expected in story.held:
+        found = evaluate(story.facts, by.policy, by.calendars, by.people, story.watermarks, expected.as_of).applications
+        (application,) = (a for a in found if a.application_id == expected.application_id)
+        assert tuple((h.start, h.holder, h.person) for h in application.holdings) == expected.holders
+
+
 @pytest.mark.parametrize("story", stories(), ids=lambda s: s.name)
 def test_intervals_of_every_obligation_add_up_to_its_elapsed_time(story: Story) -> None:
     judged_by = agreement(story.policy)
