@@ -1,26 +1,14 @@
-"""The life of an application for tests/oracle.py, minute by minute: working time, what happened, who held the ball."""
+"""The life of an application for tests/oracle.py, minute by minute: what happened, what it was like, who held the ball."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
-from zoneinfo import ZoneInfo
-
-import holidays
-import yaml
 
 from schemas.fact import FACT_KINDS, STAGES, Fact
-from tests.stories import HERE
+from tests.oracle_week import FILE, KEYS, minute_of
 
-POLICY = yaml.safe_load((HERE.parent / "deploy/policy.yaml").read_text())
-CALENDARS = {c["name"]: c for c in yaml.safe_load((HERE / "company/calendars.yaml").read_text())["calendars"]}
-PEOPLE = {p["key"]: p for p in yaml.safe_load((HERE / "company/people.yaml").read_text())["people"]}
-KEYS = {f"acme/{native}": key for key, person in PEOPLE.items() for native in person["identities"]["acme"]}
-EPOCH = datetime(2026, 2, 1, tzinfo=UTC)  #: minute 0
-HORIZON = 200 * 1440
-MINUTE = timedelta(minutes=1)
 ORDER: list[str] = list(FACT_KINDS)
 CAUSE = {
     "recruiter.named": ("requisition.opened", "requisition.updated"),
@@ -31,11 +19,9 @@ CAUSE = {
 RANK = {"resume": 0, "talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "paused": 4, "nobody": 5}
 SIDES = {"talent_acquisition": "recruiter", "hiring_manager": "hiring_manager"}
 OVER = "nobody"
-
-
-def minute_of(at: Any) -> int:
-    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return int((moment - EPOCH) // MINUTE)
+HELD = (None, "talent_acquisition", "hiring_manager", "candidate", "paused", OVER)
+ORIGINS = ("event", "object", "request", "poll", "delivery")
+Stanza = dict[str, Any]
 
 
 @dataclass
@@ -59,90 +45,83 @@ class Moment:
         return self.minute, rank, STAGES.index(stage) if stage in STAGES else -1, self.fact_id
 
 
-def fits(conditions: list[dict[str, Any]], moment: Moment) -> bool:
-    for condition in conditions:
-        if condition["kind"] == moment.kind:
-            wanted = condition.get("where", {})
-            if all(moment.said.get(n) in (w if isinstance(w, list) else [w]) for n, w in wanted.items()):
-                return True
-    return False
+def wanted(where: Stanza, said: Stanza) -> bool:
+    return all(said.get(name) in (w if isinstance(w, list) else [w]) for name, w in where.items())
 
 
-# -- working time: every minute by itself --------------------------------------------------------------------------------
+def fits(conditions: list[Stanza], moment: Moment) -> bool:
+    return any(c["kind"] == moment.kind and wanted(c.get("where", {}), moment.said) for c in conditions)
 
 
-class Week:
-    """The working minutes of one calendar without days of leave, and the local time of each minute."""
-
-    def __init__(self, name: str, away: tuple[date, ...]) -> None:
-        spec = CALENDARS[name]
-        zone, region = ZoneInfo(spec["zone"]), spec["holidays"]
-        free = holidays.country_holidays(region["country"], subdiv=region["region"], years=[2026])
-        days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-        self.local = [(EPOCH + m * MINUTE).astimezone(zone) for m in range(HORIZON)]
-        self.works = bytearray(HORIZON)
-        for minute, local in enumerate(self.local):
-            if local.date() in free or local.date() in away:
-                continue
-            for window in spec["windows"].get(days[local.weekday()], ()):
-                begin, end = window.split("-")
-                self.works[minute] |= begin <= f"{local:%H:%M}" < end
-
-    def opening(self, minute: int) -> int:
-        while not self.works[minute]:
-            minute += 1
-        return minute
-
-    def days_on(self, start: int, days: int) -> int:
-        """The same local time on the n-th working day after the first opening."""
-        minute = self.opening(start)
-        clock, day = self.local[minute].time(), self.local[minute].date()
-        while days:
-            minute = self.opening(minute + 1)
-            if self.local[minute].date() != day:
-                day, days = self.local[minute].date(), days - 1
-        while self.local[minute].time() < clock and self.works[minute]:
-            minute += 1
-        return minute
-
-    def one_more(self, minute: int) -> int:
-        return self.opening(minute) + 1
+def told_once(facts: list[Fact]) -> list[Fact]:
+    """One copy of each fact: the better origin of its time, then the earlier time."""
+    found = []
+    for _, copies in groupby(sorted(facts, key=lambda f: f.fact_id), key=lambda f: f.fact_id):
+        found.append(min(copies, key=lambda f: (ORIGINS.index(f.occurred_at_source), f.occurred_at)))
+    return found
 
 
-@lru_cache(maxsize=64)
-def week(name: str, away: tuple[date, ...]) -> Week:
-    return Week(name, away)
+@dataclass
+class Interview:
+    """What its last version says, and when it was booked, moved and called off."""
+
+    name: str
+    booked: list[Fact]  #: the version with which it was first seen, and each that moved it
+    first: int
+    starts: int | None
+    ends: int | None
+    off: int | None  #: called off before its end; of one without an end at any time
+    who: list[str]
+    cards: dict[str, str]  #: scorecard -> whose it is
+    step: Any
+
+    @property
+    def called_off(self) -> bool:
+        return self.off is not None
 
 
-def week_of(person: str, known: int) -> Week:
-    found: dict[str, Any] = PEOPLE.get(person, {})
-    away: list[date] = []
-    for leave in found.get("leave", ()):
-        if minute_of(leave["learned_at"]) <= known:
-            away += [leave["first"] + timedelta(days=n) for n in range((leave["last"] - leave["first"]).days + 1)]
-    return week(found.get("calendar", "berlin"), tuple(away))
-
-
-# -- what happened -------------------------------------------------------------------------------------------------------
+def interviews_of(facts: list[Fact]) -> list[Interview]:
+    found = []
+    for name in sorted({f.interview_id for f in facts if f.interview_id}):
+        about = [f for f in facts if f.interview_id == name]
+        versions = sorted((f for f in about if f.kind == "interview.scheduled"), key=lambda f: (f.occurred_at, f.fact_id))
+        if not versions:
+            continue
+        times = [v.attributes.get("ends_at") for v in versions]
+        booked = [v for n, v in enumerate(versions) if n == 0 or times[n] != times[n - 1]]
+        said: Any = versions[-1].attributes
+        starts, ends = (minute_of(said[n]) if said.get(n) else None for n in ("starts_at", "ends_at"))
+        since = minute_of(booked[-1].occurred_at) if len(booked) > 1 else 0  # booked anew after it was called off
+        calls = [minute_of(f.occurred_at) for f in about if f.kind in ("interview.cancelled", "interview.no_show")]
+        off = min((m for m in calls if since <= m), default=None)
+        off = None if off is not None and ends is not None and off >= ends else off
+        who = list(dict.fromkeys(KEYS.get(w, w) for w in said["interviewers"]))
+        cards = {card: KEYS.get(w, w) for w, card in said.get("scorecards", {}).items()}
+        first, step = minute_of(versions[0].occurred_at), said.get("interview_step_id")
+        found.append(Interview(name, booked, first, starts, ends, off, who, cards, step))
+    return found
 
 
 class Life:
     """One application with its requisition, or (application None) the requisition alone, up to `now`."""
 
-    def __init__(self, facts: list[Fact], application: str | None, now: int) -> None:
-        self.application, self.now = application, now
-        self.facts = [f for f in facts if minute_of(f.occurred_at) <= now]
-        own = [f for f in self.facts if f.application_id in (None, application)]
+    def __init__(self, facts: list[Fact], application: str | None, now: int, holders: list[Stanza], seen: set[str]) -> None:
+        self.application, self.now, self.seen = application, now, seen
+        own = [f for f in facts if minute_of(f.occurred_at) <= now and f.application_id in (None, application)]
         self.people = sorted((minute_of(f.occurred_at), f.fact_id, f.people) for f in own if f.people)
+        self.traits = sorted(
+            (minute_of(f.occurred_at), f.fact_id, f.attributes)
+            for f in own
+            if f.application_id is None and f.attributes and f.kind.startswith("requisition.")
+        )
         self.moments = [self._moment(f, own) for f in own]
         named = [f for f in own if f.application_id is None and f.people.get("recruiter")]
         for f in sorted(named, key=lambda f: (f.occurred_at, f.fact_id))[:1]:
             self.moments.append(Moment(minute_of(f.occurred_at), "recruiter.named", f.fact_id, {}))
         if application is not None:
-            self._interviews([f for f in own if f.interview_id])
+            self._interviews(interviews_of(own))
         self.moments.sort(key=lambda m: m.order)
-        self.paused = self._pauses()
-        self.holders = self._hold() if application is not None else []
+        self.holders = self._hold(holders) if application is not None else bytearray()
 
     @staticmethod
     def _moment(fact: Fact, own: list[Fact]) -> Moment:
@@ -158,74 +137,98 @@ class Life:
         about = (fact.application_id, fact.interview_id, person, actor, not_before, undone)
         return Moment(minute_of(fact.occurred_at), fact.kind, fact.fact_id, said, *about)
 
-    def _interviews(self, facts: list[Any]) -> None:
+    # -- interviews ------------------------------------------------------------------------------------------------------
+
+    def _interviews(self, interviews: list[Interview]) -> None:
         """When interviews were booked, when they ended, and when the last scorecard of what is booked came in."""
+        self.moments = [self._linked(m, interviews) if m.kind == "scorecard.submitted" else m for m in self.moments]
         owed: list[tuple[int, int | None, bool]] = []  # from, until, with a scorecard
-        for interview in sorted({f.interview_id or "" for f in facts}):
-            about = [f for f in facts if f.interview_id == interview]
-            versions = sorted((f for f in about if f.kind == "interview.scheduled"), key=lambda f: (f.occurred_at, f.fact_id))
-            if not versions:
-                continue
-            booked: list[Fact] = []
-            for v in versions:
-                if not booked or v.attributes["ends_at"] != booked[-1].attributes["ends_at"]:
-                    booked.append(v)
-            for n, v in enumerate(booked):
-                at = minute_of(v.occurred_at)
-                self._derive(at, "interview.booked", v.fact_id, interview, {"moved": n > 0})
-            last, end = versions[-1], minute_of(versions[-1].attributes["ends_at"])
-            called = [minute_of(f.occurred_at) for f in about if f.kind in ("interview.cancelled", "interview.no_show")]
-            since = minute_of(booked[-1].occurred_at) if len(booked) > 1 else 0  # booked anew after it was called off
-            off = [m for m in called if since <= m < end]
-            who = [KEYS.get(w, w) for w in last.attributes["interviewers"]]
-            if not off and end <= self.now:
-                self._derive(end, "interview.ended", interview, interview, {"interviewers": who})
-            for person in who:
-                begin = min(minute_of(versions[0].occurred_at), end)
-                if off:
-                    owed.append((minute_of(versions[0].occurred_at), min(off), False))
-                    continue
-                cards = [
-                    m.minute
-                    for m in self.moments
-                    if (m.kind, m.interview, m.person) == ("scorecard.submitted", interview, person)
-                ]
-                owed.append((begin, max(end, min(cards)) if cards else None, bool(cards)))
+        for interview in interviews:
+            for n, version in enumerate(interview.booked):
+                at = minute_of(version.occurred_at)
+                created = None if n else version.attributes.get("created_at")
+                at = min(at, minute_of(created)) if created else at
+                self._derive(at, "interview.booked", version.fact_id, interview.name, {"moved": n > 0})
+            end, off = interview.ends, interview.off
+            if end is None:
+                self.seen.add("an interview without an end")
+            if off is None and end is not None and end <= self.now:
+                self._derive(end, "interview.ended", interview.name, interview.name, {"interviewers": interview.who})
+            for person in interview.who:
+                if off is not None:
+                    owed.append((interview.first, off, False))
+                elif end is not None:
+                    cards = [m.minute for m in self._cards(interview.name, person)]
+                    owed.append((min(interview.first, end), max(end, min(cards)) if cards else None, bool(cards)))
         self._complete(owed)
+
+    def _cards(self, interview: str, person: str) -> list[Moment]:
+        return [m for m in self.moments if (m.kind, m.interview, m.person) == ("scorecard.submitted", interview, person)]
+
+    def _linked(self, card: Moment, interviews: list[Interview]) -> Moment:
+        """The interview it names; else the one that lists it; else the interviewer's at the time it tells; else of the step it
+        tells; else that had begun. Of several one that was not called off, that had begun, the last."""
+        if card.interview is not None:
+            return card
+        name = card.said["scorecard_id"]
+        mine = [i for i in interviews if card.person in i.who]
+        told, step = card.said.get("interviewed_at"), card.said.get("interview_step_id")
+        ways = {
+            "by its listing": [i for i in interviews if name in i.cards],
+            "by the interview's time": [i for i in mine if told is not None and i.starts == minute_of(told)],
+            "by the step": [i for i in mine if step is not None and i.step == step],
+            "to the last that began": [i for i in mine if i.starts is not None and i.starts <= card.minute],
+        }
+        for way, candidates in ways.items():
+            if candidates:
+                if len({i.name for i in candidates}) > 1 and any(i.called_off for i in candidates):
+                    self.seen.add("a scorecard linked past an interview that was called off")
+                chosen = max(candidates, key=lambda i: self._near(i, card.minute))
+                self.seen.add(f"a scorecard linked {way}")
+                return replace(card, interview=chosen.name, person=chosen.cards.get(name, card.person))
+        return card
+
+    @staticmethod
+    def _near(interview: Interview, minute: int) -> tuple[bool, bool, int, str]:
+        begun = interview.starts is not None and interview.starts <= minute
+        at = interview.first if interview.starts is None else interview.starts
+        return not interview.called_off, begun, at, interview.name
 
     def _complete(self, owed: list[tuple[int, int | None, bool]]) -> None:
         cards = 0
-        for minute in range(min((b for b, _, _ in owed), default=self.now), self.now + 1):
+        for minute in sorted({m for begin, end, _ in owed for m in (begin, end) if m is not None and m <= self.now}):
             cards += sum(card for _, end, card in owed if end == minute)
             if cards and not any(begin <= minute and (end is None or end > minute) for begin, end, _ in owed):
                 self._derive(minute, "feedback.completed", str(minute), None, {})
                 cards = 0
 
-    def _derive(self, at: int, kind: str, fact_id: str, interview: str | None, said: dict[str, Any]) -> None:
+    def _derive(self, at: int, kind: str, fact_id: str, interview: str | None, said: Stanza) -> None:
         self.moments.append(Moment(at, kind, fact_id, said, self.application, interview))
 
-    def _pauses(self) -> bytearray:
-        found, paused = bytearray(self.now + 1), 0
-        at = {m.minute: [n for n in self.moments if n.minute == m.minute] for m in self.moments}
-        for minute in range(min(at, default=self.now), self.now + 1):
-            for moment in at.get(minute, ()):
-                if moment.kind == "requisition.held":
-                    paused = 1
-                elif moment.kind in ("requisition.resumed", "requisition.reopened"):
-                    paused = 0
-            found[minute] = paused
+    # -- who and what it was, at a minute ----------------------------------------------------------------------------------
+
+    def pauses(self, stanza: Stanza) -> bytearray:
+        """The minutes in which a stanza is paused."""
+        found, paused, since = bytearray(self.now + 1), False, 0
+        for moment in self.moments:
+            if not paused and fits(stanza.get("pause", []), moment):
+                paused, since = True, moment.minute
+            elif paused and fits(stanza.get("resume", []), moment):
+                paused = False
+                found[since : moment.minute] = b"\x01" * (moment.minute - since)
+        if paused:
+            found[since:] = b"\x01" * (self.now + 1 - since)
         return found
 
-    def _hold(self) -> list[str | None]:
-        """The holder of each minute; None before the application is there."""
-        first = min((m.minute for m in self.moments), default=self.now)
-        found: list[str | None] = [None] * first
-        holder, paused, closed, begun = "talent_acquisition", False, False, False
-        at = {m.minute: [n for n in self.moments if n.minute == m.minute] for m in self.moments}
-        for minute in range(first, self.now + 1):
+    def _hold(self, rules: list[Stanza]) -> bytearray:
+        """The holder of each minute as its place in HELD; 0 before the application is there."""
+        found = bytearray()
+        holder, paused, closed, begun, now = "talent_acquisition", False, False, False, 0
+        for minute, together in groupby(self.moments, key=lambda m: m.minute):
+            found += bytes([now]) * (minute - len(found))
             hits = []
-            for moment in at.get(minute, ()):
-                rule = next((r for r in POLICY["holders"] if fits([r["when"]], moment)), None)
+            for moment in together:
+                rule = next((r for r in rules if fits([r["when"]], moment)), None)
                 if rule is not None:
                     hits.append((RANK[rule["holder"]], rule["holder"], moment))
             for _, to, moment in sorted(hits, key=lambda hit: hit[0]):
@@ -240,12 +243,46 @@ class Life:
                     closed = True
                 else:
                     holder = to
-            now = OVER if closed or holder == OVER else ("paused" if paused else holder)
-            found.append(now if begun else None)
+            state = OVER if closed or holder == OVER else ("paused" if paused else holder)
+            now = HELD.index(state) if begun else 0
+        return found + bytes([now]) * (self.now + 1 - len(found))
+
+    def holder(self, minute: int) -> str | None:
+        return HELD[self.holders[minute]] if self.holders else None
+
+    def changes_of_holder(self) -> list[tuple[int, str, str | None]]:
+        """When the ball went to whom: the side, and who had its role."""
+        found: list[tuple[int, str, str | None]] = []
+        for minute in sorted({m.minute for m in self.moments} | {minute for minute, _, _ in self.people}):
+            holder = self.holder(minute)
+            if holder is None:
+                continue
+            held = holder, self.who(SIDES.get(holder), minute)
+            if not found or found[-1][1:] != held:
+                found.append((minute, *held))
         return found
 
-    def who(self, role: str | None, at: int) -> str | None:
+    def who(self, role: str | None, at: float) -> str | None:
         named = [(minute, people[role][0]) for minute, _, people in self.people if role and people.get(role)]
         before = [who for minute, who in named if minute <= at]
         ref = before[-1] if before else (named[0][1] if named else None)
         return KEYS.get(ref, ref) if ref else None
+
+    def team(self, at: int) -> str | None:
+        manager = self.who("hiring_manager", at)
+        return next((str(p["team"]) for p in FILE["people"] if p["key"] == manager), None)
+
+    def like(self, at: int) -> Stanza:
+        """What the requisition was like: its own attributes, the latest of each; before the first fact what that says."""
+        told: Stanza = next((t for t in FILE["teams"] if t["key"] == self.team(at)), {})
+        known = {"team": told.get("key"), "department": told.get("department"), "location": told.get("location")}
+        for n, (minute, _, attributes) in enumerate(self.traits):
+            if n == 0 or minute <= at:
+                known.update(attributes)
+        return known
+
+    def changes(self, after: int, until: int) -> list[int]:
+        """When what it is like may have changed."""
+        minutes = {minute for minute, _, _ in self.traits}
+        minutes |= {minute for minute, _, people in self.people if people.get("hiring_manager")}
+        return sorted(minute for minute in minutes if after < minute <= until)

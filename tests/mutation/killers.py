@@ -14,6 +14,7 @@ import pickle
 import resource
 import signal
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,17 +115,17 @@ def _answer_histories() -> None:
 
     drawn = Histories(seed=2026)
     told = [drawn.draw() for _ in range(HISTORIES)]
-    ANSWERS.write_bytes(pickle.dumps([(one, simulated(*one)) for one in told]))
+    ANSWERS.write_bytes(pickle.dumps([(one, simulated(one, set())) for one in told]))
 
 
 def _history() -> str | None:
     from tests import oracle
 
-    for number, ((facts, marks, as_of), answer) in enumerate(pickle.loads(ANSWERS.read_bytes())):
-        oracle.simulated = lambda *_, answer=answer: answer  # type: ignore[assignment]
-        for told in (facts, [*reversed(facts), *facts]):
+    for number, (history, answer) in enumerate(pickle.loads(ANSWERS.read_bytes())):
+        oracle.simulated = lambda *_, answer=answer: answer
+        for told in (history.facts, [*reversed(history.facts), *history.facts]):
             try:
-                differ = oracle.disagreements(told, marks, as_of)[1]
+                differ = oracle.disagreements(replace(history, facts=told), set())[1]
             except Exception:
                 differ = ["it raised"]
             if differ:

@@ -1,0 +1,242 @@
+"""The clocks of one stanza in a life and what a target makes of one, for tests/oracle.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from tests.oracle_life import CAUSE, HELD, OVER, SIDES, Life, Moment, Stanza, fits
+from tests.oracle_week import HORIZON, Week, minute_of, run, week_of
+
+
+@dataclass
+class Clock:
+    stanza: Stanza
+    cycle: int
+    start: Moment
+    started: int
+    stops: list[Moment]
+    cancel: Moment | None
+    person: str | None = None
+
+
+class Policy:
+    """The raw stanzas: which of a name is in force when, and what another one waits for."""
+
+    def __init__(self, raw: Stanza) -> None:
+        self.holders: list[Stanza] = raw["holders"]
+        self.stanzas = [c for c in raw["commitments"] if c.get("enabled", True)]
+
+    def in_force(self, name: str, minute: int) -> Stanza | None:
+        begun = [c for c in self.stanzas if c["name"] == name and self.since(c) <= minute]
+        return max(begun, key=self.since, default=None)
+
+    @staticmethod
+    def since(stanza: Stanza) -> int:
+        at = stanza.get("effective_from")
+        return -HORIZON if at is None else minute_of(at)
+
+    def waits(self, stanza: Stanza) -> list[list[Stanza]]:
+        named = stanza.get("contingent_on")
+        other = [next(c for c in self.stanzas if c["name"] == named)["stop"]] if named else []
+        return [[condition] for condition in stanza.get("requires", [])] + other
+
+
+def clocks(stanza: Stanza, life: Life, policy: Policy) -> Iterator[Clock]:
+    """Every clock of the stanza, whichever version of it judges then."""
+    moments = life.moments
+    waited: list[int] = []
+    for group in policy.waits(stanza):
+        there = [m.minute for m in moments if fits(group, m)]
+        if not there:
+            return
+        waited.append(there[0])
+    cancels = [m for m in moments if fits(stanza.get("cancel", []), m) and about(stanza, m)]
+    starts = [m for m in moments if fits(stanza["start"], m) and not _dead(stanza, life, m)]
+    if stanza["subject"] == "interviewer":
+        for start in starts:
+            off = [m for m in cancels if m.order > start.order and m.interview in (None, start.interview)]
+            for person in start.said["interviewers"]:
+                given = [m for m in moments if fits(stanza["stop"], m) and (m.interview, m.person) == (start.interview, person)]
+                yield Clock(stanza, 1, start, max(start.minute, *waited, 0), given, off[0] if off else None, person)
+        return
+    delays: dict[str, Stanza] = {}
+    if stanza.get("cycles") == "once":
+        preferred = next((c for c in stanza["start"] if any(fits([c], m) for m in starts)), None)
+        starts = [m for m in starts if preferred and fits([preferred], m)][:1]
+        delays = {m.fact_id: preferred["delay"] for m in starts if preferred and preferred.get("delay")}
+    for clock in _in_turn(stanza, life, starts, cancels):
+        if clock.start.fact_id in delays:
+            clock.started = _week(stanza, life, clock.started).days_on(
+                clock.started, delays[clock.start.fact_id]["business_days"]
+            )
+        clock.started = max(clock.started, *waited, 0)
+        yield clock
+
+
+def _in_turn(stanza: Stanza, life: Life, starts: list[Moment], cancels: list[Moment]) -> Iterator[Clock]:
+    """The clock that runs is ended by the first stop or cancel; what starts meanwhile is not heard, or starts it anew."""
+    running: Clock | None = None
+    cycle = 0
+    for moment in life.moments:
+        if running is not None and moment.order > running.start.order:
+            stops = fits(stanza["stop"], moment) and stanza["subject"] != "requisition"
+            if stops or moment in cancels:
+                running.stops, running.cancel = ([moment], None) if stops else ([], moment)
+                yield running
+                running = None
+                if stanza.get("cycles") != "repeats":
+                    continue
+            elif stanza.get("cycles") == "latest" and moment in starts:
+                running.start, running.started = moment, moment.minute
+                life.seen.add("a clock started anew by a later start")
+        if running is None and moment in starts:
+            cycle += 1
+            running = Clock(stanza, cycle, moment, moment.minute, [], None)
+    if running is not None:
+        yield running
+
+
+def _week(stanza: Stanza, life: Life, minute: int) -> Week:
+    owner = life.who(stanza["owner"], minute) or life.who(stanza.get("fallback_owner"), minute) or "unassigned"
+    return week_of(owner, life.team(minute), minute, minute)
+
+
+def about(stanza: Stanza, moment: Moment) -> bool:
+    """A declined request may name the one commitment that it is about."""
+    return moment.kind != "request.declined" or moment.said.get("commitment") in (None, stanza["name"])
+
+
+def _dead(stanza: Stanza, life: Life, moment: Moment) -> bool:
+    """What is over starts nothing: no derived moment, and no further silence."""
+    if moment.kind not in CAUSE and stanza.get("cycles") != "repeats":
+        return False
+    return life.holder(moment.minute) == OVER
+
+
+def standing(stanza: Stanza, life: Life, until: int, *, ended: bool) -> bytearray:
+    """The minutes in which a clock of the stanza stands still; none from its end on."""
+    found = life.pauses(stanza) if stanza.get("pause") else bytearray(life.now + 1)
+    if stanza.get("clock") == "holder" and life.holders:
+        sides = tuple(SIDES) if stanza["side"] == "holder" else (stanza["side"],)
+        still = life.holders.translate(bytes(0 < n < len(HELD) and HELD[n] not in sides for n in range(256)))
+        found = bytearray(one | other for one, other in zip(found, still, strict=True)) if any(found) else bytearray(still)
+    if ended:
+        found[until:] = bytes(len(found) - until)
+    return found
+
+
+def pushed(due: Fraction, counts: bytearray) -> Fraction:
+    """The deadline one counted minute later."""
+    minute = due.numerator // due.denominator
+    part = due - minute
+    minute += part > 0
+    while not counts[minute]:
+        minute += 1
+    return minute + (part or Fraction(1))
+
+
+@dataclass
+class Course:
+    """One target on its way, from `begin` on: when it is due, and warned of, if the clock stands still in no minute since."""
+
+    target: Stanza
+    begin: int
+    counts: bytearray
+    base: int  #: due if it never stood still
+    total: int  #: minutes that the target takes
+    due: Fraction
+    used: Fraction = field(default_factory=Fraction)  #: the share that was gone at `begin`
+
+    @property
+    def moves(self) -> bool:
+        return "until" not in self.target
+
+
+class Terms:
+    """The target of one clock and its changes: the deadline, and the moment of the warning."""
+
+    def __init__(self, stanza: Stanza, clock: Clock, life: Life, week: Week, until: int, *, ended: bool) -> None:
+        self.stanza, self.life, self.week, self.said = stanza, life, week, clock.start.said
+        self.still = standing(stanza, life, until, ended=ended)
+        self.course = self._fresh(self._target(clock.started), clock.started)
+        if stanza.get("targets") and stanza.get("on_change", "pinned") != "pinned":
+            self._follow(clock.started, until)
+        moved, stands = self._moved(until)
+        self.deadline: Fraction | None = None if stands else moved
+        self.base = self.course.base
+
+    def _target(self, minute: int) -> Stanza:
+        like = self.life.like(minute)
+        for place, rule in enumerate(self.stanza.get("targets", [])):
+            if all(like.get(name) in (w if isinstance(w, list) else [w]) for name, w in rule["when"].items()):
+                self.life.seen |= {f"the target of rule {place + 1}", *(f"a target by {name}" for name in rule["when"])}
+                return dict(rule["target"])
+        if self.stanza.get("targets"):
+            self.life.seen.add("no rule of the targets")
+        return dict(self.stanza["target"])
+
+    def _fresh(self, target: Stanza, start: int) -> Course:
+        counts, base = self.week.counted(target), self.week.due(start, target, self.said)
+        self.life.seen.add(f"a target in {next(iter(target))}")
+        return Course(target, start, counts, base, sum(counts[start:base]), Fraction(base))
+
+    def _follow(self, start: int, until: int) -> None:
+        how = self.stanza["on_change"]
+        for minute in self.life.changes(start, until):
+            due, stands = self._moved(minute)
+            if not stands and due <= minute:
+                self.life.seen.add("a change after the deadline")
+                return
+            target, old = self._target(minute), self.course
+            if target == old.target:
+                continue
+            self.life.seen.add(f"a target changed {how}")
+            self.course = self._fresh(target, minute if how == "reset" else start)
+            if how == "forward":
+                if old.used:
+                    self.life.seen.add("a target changed forward twice")
+                gone = old.used + Fraction(self._ran(old, minute), old.total)
+                new = self.course
+                new.used, new.begin = min(Fraction(1), gone), minute
+                new.due = run(minute, new.total * (1 - new.used), new.counts)
+
+    def _ran(self, course: Course, until: int) -> int:
+        """Minutes of a target that ran until then."""
+        stretch = slice(course.begin, until)
+        return sum(count and not still for count, still in zip(course.counts[stretch], self.still[stretch], strict=True))
+
+    def _moved(self, until: int) -> tuple[Fraction, bool]:
+        """The deadline as of a minute: each counted minute in which the clock stood still, from before the deadline on, moves it;
+        and whether it stands still."""
+        course, due, at = self.course, self.course.due, self.course.begin
+        while course.moves:
+            first = self.still.find(1, at, until + 1)
+            if first < 0 or first >= due:
+                break
+            last = self.still.find(0, first, until + 1)
+            for minute in range(first, until if last < 0 else last):
+                if course.counts[minute]:
+                    due = pushed(due, course.counts)
+            if last < 0:
+                return due, True
+            at = last
+        return due, False
+
+    def soon(self) -> Fraction | None:
+        """When the agreed share of the target (of what was left of it) has run; None if the clock stands still before."""
+        course, share = self.course, Fraction(self.stanza.get("warn_at", 0.75))
+        if not course.moves:
+            return course.begin + (course.base - course.begin) * share
+        runs, size = bytearray(course.counts), len(self.still)
+        for minute in range(course.begin, size):
+            if self.still[minute]:
+                runs[minute] = 0
+        found = run(course.begin, course.total * (1 - course.used) * share, runs)
+        return None if found > self.life.now and self.still[-1] else found
+
+    def worked(self, start: int, until: int) -> int:
+        """Working minutes in which the clock ran."""
+        stretch = slice(start, until)
+        return sum(works and not still for works, still in zip(self.week.works[stretch], self.still[stretch], strict=True))
