@@ -115,13 +115,24 @@ def webhook(body: bytes, secret: bytes) -> bytes:
     return START + f"Signature: sha256 {signature}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer; status 0 if none came."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+
 @dataclass(slots=True)
 class Answers:
-    """What honest callers were told: how often which status (0: none came), the seconds to each, the bodies taken."""
+    """What honest callers were told: how often which status (0: none came), the seconds to each, the bodies taken, and of the
+    others how often which body was answered how."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     kept: list[bytes] = field(default_factory=list)
+    refused: list[tuple[bytes, Told]] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
         return sorted(self.seconds)[int(len(self.seconds) * share)]
@@ -130,17 +141,36 @@ class Answers:
 async def ask(port: int, bodies: Iterator[bytes], secret: bytes, answers: Answers, pause: float = 0.0) -> None:
     """One honest caller: a connection for each body, as a vendor's sender has it, until `bodies` are used up."""
     for body in bodies:
-        began = time.perf_counter()
-        status = 0
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            async with asyncio.timeout(30), connected(port) as (reader, writer):
-                writer.write(webhook(body, secret))
-                status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1])
-        answers.statuses[status] += 1
-        answers.seconds.append(time.perf_counter() - began)
-        if status == 200:
-            answers.kept.append(body)
+        await _post(port, body, secret, answers)
         await asyncio.sleep(pause)
+
+
+async def insist(port: int, body: bytes, secret: bytes, answers: Answers, pause: float) -> None:
+    """One that comes again, after so many seconds, until its body is taken."""
+    while not await _post(port, body, secret, answers):
+        await asyncio.sleep(pause)
+
+
+async def _post(port: int, body: bytes, secret: bytes, answers: Answers) -> bool:
+    began, told = time.perf_counter(), Told()
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+        async with asyncio.timeout(30), connected(port) as (reader, writer):
+            writer.write(webhook(body, secret))
+            told = await _answer(reader)
+    answers.statuses[told.status] += 1
+    answers.seconds.append(time.perf_counter() - began)
+    if told.status == 200:
+        answers.kept.append(body)
+    else:
+        answers.refused.append((body, told))
+    return told.status == 200
+
+
+async def _answer(reader: asyncio.StreamReader) -> Told:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    content = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Told(int(first.split(" ")[1]), headers, content)
 
 
 @contextmanager

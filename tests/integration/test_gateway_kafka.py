@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import orjson
 import pytest
-import yaml
-from kafka import KafkaConsumer, TopicPartition
 
 from schemas.raw import RawHeaders
 from streams import ports
@@ -29,84 +21,15 @@ from streams import topics as topics_module
 from streams.clock import FileClock
 from streams.kafka_node import KafkaNode
 from streams.settings import ROOT, Settings
-from tests import abuse
+from tests.gateway_process import SECRET, TOKEN, address, command, raw_records, running, signed, wait_for
 
 pytestmark = pytest.mark.kafka
 
-SECRET = b"greenhouse-secret"
-TOKEN = "extractor-token-0123456789"
 THEN = datetime(2026, 5, 4, 9, 0, 0, 123_000, tzinfo=UTC)
-SOURCES = {
-    "tenant": "acme",
-    "accounts": [
-        {"account": "greenhouse", "system": "greenhouse", "webhook_secrets": [{"env": "T_SECRET"}], "polled": ["scorecards"]}
-    ],
-    "tokens": [{"identity": "extract-1", "role": "extractor", "token": {"env": "T_TOKEN"}}],
-}
-
-
-def command(settings: Settings, tmp_path: Path) -> tuple[list[str], dict[str, str]]:
-    deploy = tmp_path / "deploy"
-    deploy.mkdir(exist_ok=True)
-    (deploy / "sources.yaml").write_text(yaml.safe_dump(SOURCES))
-    changed = {"MUTUAL_SLA_DEPLOY_DIR": str(deploy), "MUTUAL_SLA_CLOCK_FILE": str(tmp_path / "clock")}
-    secret = {"T_SECRET": SECRET.decode(), "T_TOKEN": TOKEN}
-    return [sys.executable, "-m", "streams", "gateway"], {**os.environ, **settings.environment(), **changed, **secret}
-
-
-@contextmanager
-def running(settings: Settings, tmp_path: Path, *, until: str = "/readyz") -> Iterator[subprocess.Popen[bytes]]:
-    """The gateway, once it answers 200 on `until`; killed at the end if it has not ended by itself."""
-    arguments, environment = command(settings, tmp_path)
-    with (tmp_path / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for(settings, until, 200)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def address(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.gateway_port}"
-
-
-def wait_for(settings: Settings, path: str, status: int, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    seen: object = None
-    while time.monotonic() < end:
-        try:
-            seen = httpx.get(address(settings) + path).status_code
-        except httpx.TransportError as error:
-            seen = error
-        if seen == status:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} is not {status} after {seconds} s: {seen!r}")
-
-
-def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
-    return {"Signature": f"sha256 {hmac.new(secret, body, hashlib.sha256).hexdigest()}", "Content-Type": "application/json"}
 
 
 def post(settings: Settings, body: bytes, secret: bytes = SECRET) -> httpx.Response:
     return httpx.post(address(settings) + "/webhooks/greenhouse", content=body, headers=signed(body, secret), timeout=30)
-
-
-def raw_records(settings: Settings) -> list[Any]:
-    topic = settings.topic("ats.raw")
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=None)
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-    consumer.assign(partitions)
-    ends = consumer.end_offsets(partitions)
-    consumer.seek_to_beginning(*partitions)
-    found: list[Any] = []
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        found += [record for records in consumer.poll(timeout_ms=500).values() for record in records]
-    consumer.close()
-    return found
 
 
 async def flood(settings: Settings, bodies: list[bytes], at_once: int, *, kept: list[bytes]) -> list[int]:
@@ -281,33 +204,3 @@ def test_a_missing_secret_stops_the_start_and_is_named(tmp_path: Path) -> None:
     assert "webhook secret of greenhouse" in done.stderr
     assert "T_SECRET" in done.stderr
     assert TOKEN not in done.stdout + done.stderr
-
-
-#: So many hostile connections of each kind, opened anew as often as they are closed.
-ATTACKS = {"silent": 400, "slow_head": 400, "slow_body": 300, "endless_body": 15, "oversized_body": 15, "endless_head": 15}
-
-
-def test_hostile_callers_cost_the_honest_nothing_and_memory_is_bounded(settings: Settings, tmp_path: Path) -> None:
-    kept: list[bytes] = []
-    with running(settings, tmp_path) as process:
-        for kind, connections in ATTACKS.items():
-            told = [{"action": "candidate_stage_change", "number": number, "kind": kind} for number in range(60)]
-            bodies = map(orjson.dumps, told)
-            answers = abuse.Answers()
-            with abuse.attacked(settings.gateway_port, connections, kind):
-                asyncio.run(honest_callers(settings, bodies, answers))
-            assert answers.statuses == {200: 60}, f"{kind}: {answers.statuses}"
-            kept += answers.kept
-        peak = abuse.peak_megabytes(process.pid)
-        measured = httpx.get(address(settings) + "/metrics").text
-    assert peak < 400, f"{peak:.0f} MB"
-    ended = [line for line in measured.splitlines() if line.startswith("mutual_sla_gateway_connections_closed_total{")]
-    assert sum(float(line.rpartition(" ")[2]) for line in ended) > 0, "slow heads are ended"
-    assert sorted(record.value for record in raw_records(settings)) == sorted(kept), (
-        "what was acknowledged, and nothing of the rest"
-    )
-
-
-async def honest_callers(settings: Settings, bodies: Iterator[bytes], answers: abuse.Answers) -> None:
-    callers = [abuse.ask(settings.gateway_port, bodies, SECRET, answers, 0.25) for _ in range(4)]
-    await asyncio.gather(*callers)
