@@ -3,8 +3,9 @@
 Run: `python benchmarks/gateway.py [--brokers HOST:PORT] [--requests N] [--body BYTES]`; without brokers it starts a Kafka node
 of its own. Everything shares this machine: broker, gateway and the caller, which is bare sockets and signs before it starts.
 Prints the machine, then for each number of callers at once the requests a second and the time to the answer (p50, p99).
-With `--abuse [CONNECTIONS]` instead: what eight honest callers, 100 requests a second together, are told while so many hostile
-connections (tests/abuse.py: silent, slow, endless, deaf) are kept open by another process, and the gateway's peak memory.
+With `--abuse [CONNECTIONS]` instead: what eight honest callers, 100 requests a second together, are told while another process
+keeps hostile connections open (tests/abuse.py: silent, slow, endless, deaf), each kind by itself with as many as it has of
+the mixture, then the mixture; each row with the gateway's sockets at its end and its peak memory meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import hashlib
 import hmac
+import itertools
 import os
 import platform
 import subprocess
@@ -123,17 +125,20 @@ def main() -> None:
 
 
 def run_abused(settings: Settings, pid: int, connections: int, count: int, size: int) -> None:
-    kept = 0
-    for hostile in (0, connections):
-        bodies = [request(number, size).partition(b"\r\n\r\n")[2] for number in range(count // 4)]
-        with abuse.attacked(settings.gateway_port, hostile) if hostile else nullcontext():
+    kept, number = 0, itertools.count()
+    kinds = [(kind.__name__, round(share * connections)) for kind, share in abuse.MIXTURE]
+    for kind, hostile in (("nobody", 0), *kinds, ("mixture", connections)):
+        bodies = [request(next(number), size).partition(b"\r\n\r\n")[2] for _ in range(count // 10)]
+        only = None if kind == "mixture" else kind
+        abuse.forget_peak(pid)
+        with abuse.attacked(settings.gateway_port, hostile, only) if hostile else nullcontext():
             answers = asyncio.run(honest(settings.gateway_port, bodies))
             held = abuse.sockets_of(pid)
         kept += len(answers.kept)
         p50, p99 = answers.quantile(0.5) * 1000, answers.quantile(0.99) * 1000
         told = ", ".join(f"{status or 'nothing'} {times} times" for status, times in sorted(answers.statuses.items()))
-        print(f"{hostile:5d} hostile: honest callers were told {told}   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms", end="   ")
-        print(f"gateway: {held} sockets, peak {abuse.peak_megabytes(pid):.0f} MB")
+        print(f"{kind:15s} {hostile:4d} hostile: p50 {p50:6.1f} ms   p99 {p99:6.1f} ms", end="   ")
+        print(f"gateway: {held} sockets, peak {abuse.peak_megabytes(pid):.0f} MB   honest callers were told {told}", flush=True)
     print(f"acknowledged {kept}, in the topic {in_topic(settings)}")
 
 

@@ -107,6 +107,7 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too large.")
 
     def send_400_response(self, msg: str) -> None:
+        CLOSED.labels("early" if self._last else "unreadable").inc()
         if not self._last:
             super().send_400_response(msg)
         elif self._answered():

@@ -284,6 +284,7 @@ def run(settings: Settings, clock: Clock) -> None:
     rate = Rate(settings.gateway_rate, settings.gateway_burst)
     gateway = Gateway(settings, clock, sources, access, RawLog(settings), CONNECTORS, MANUAL_KINDS, rate=rate)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # below it, kafka-python logs keys and values
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # below it, a line for each unreadable request; they are counted
     connections = Connections(settings.gateway_timeout * ANSWER_SHARE, most=allow_files())
     config = uvicorn.Config(
         gateway.app(),

@@ -262,7 +262,8 @@ GATEWAY_APPEND_SECONDS = Metric(
 GATEWAY_CLOSED = Metric(
     "counter",
     "mutual_sla_gateway_connections_closed_total",
-    "Connections closed for being slow with a head or with taking an answer (`slow`), or to make room (`too_many`).",
+    "Connections closed: a head or taking an answer was `slow`, to make room (`too_many`), a request came before the last was "
+    "answered (`early`), or was no HTTP or its head too large (`unreadable`).",
     ("reason",),
 )
 

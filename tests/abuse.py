@@ -189,9 +189,14 @@ def attacked(port: int, connections: int, only: str | None = None) -> Iterator[N
 
 
 def peak_megabytes(pid: int) -> float:
-    """The most memory a process has held so far."""
+    """The most memory a process has held so far, or since `forget_peak`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let the most be what it holds now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def sockets_of(pid: int) -> int:
