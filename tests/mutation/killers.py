@@ -7,19 +7,20 @@ more doubled and backwards; then the module's own tests. One question a line on 
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib
 import json
 import os
 import pickle
 import resource
+import shutil
 import signal
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-HISTORIES = 300
+HISTORIES = 200
 ANSWERS = Path("oracle_answers.pickle")  #: in the copied tree
 CPU_SECONDS = 120.0  #: of one mutant; a mistake may loop for ever
 MEMORY = 8 << 30
@@ -81,8 +82,8 @@ def _in_a_fork(asked: dict[str, Any]) -> str | None:
 
 
 def _killer(asked: dict[str, Any]) -> str | None:
-    if asked.get("prepare"):
-        _answer_histories()
+    if "answers" in asked:
+        _answer_histories(Path(asked["answers"]))
         return None
     found = None
     if asked["judges"]:
@@ -109,27 +110,34 @@ def _story() -> str | None:
     return None
 
 
-def _answer_histories() -> None:
+def _answer_histories(kept: Path) -> None:
+    """From the folder `kept` if the oracle and what it reads are as they were."""
+    read = [*Path("tests").glob("oracle*.py"), *Path("tests").glob("random_*.py"), *Path("tests/company").glob("*.yaml")]
+    content = b"".join(path.read_bytes() for path in sorted((*read, Path("tests/stories.py"), Path("deploy/policy.yaml"))))
+    answers = kept / f"answers-{hashlib.sha256(content).hexdigest()[:12]}.pickle"
+    if answers.exists():
+        shutil.copy(answers, ANSWERS)
+        return
     from tests.oracle import simulated
     from tests.random_histories import Histories
 
     drawn = Histories(seed=2026)
     told = [drawn.draw() for _ in range(HISTORIES)]
-    ANSWERS.write_bytes(pickle.dumps([(one, simulated(one, set())) for one in told]))
+    ANSWERS.write_bytes(pickle.dumps([(history, simulated(history, set())) for history in told]))
+    shutil.copy(ANSWERS, answers)
 
 
 def _history() -> str | None:
     from tests import oracle
 
     for number, (history, answer) in enumerate(pickle.loads(ANSWERS.read_bytes())):
-        oracle.simulated = lambda *_, answer=answer: answer
-        for told in (history.facts, [*reversed(history.facts), *history.facts]):
-            try:
-                differ = oracle.disagreements(replace(history, facts=told), set())[1]
-            except Exception:
-                differ = ["it raised"]
-            if differ:
-                return f"oracle {number}"
+        oracle.simulated = lambda *_, answer=answer: answer  # type: ignore[assignment]
+        try:
+            differ = oracle.disagreements(history, set())[1]
+        except Exception:
+            differ = ["it raised"]
+        if differ:
+            return f"oracle {number}"
     return None
 
 

@@ -1,6 +1,6 @@
 """Mutants of a module: its syntax tree with one small mistake each, such as a programmer makes. Pure.
 
-What is not mutated: text, annotations, decorators, imports and assertions.
+What is not mutated: text, annotations, decorators, imports, assertions, and how dataclass fields are printed and compared.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def mutants(source: str) -> Iterator[Mutant]:
 def _nodes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST, str, int | None, ast.AST]]:
     """(function, parent, field, place in it, node) of all that may be mutated below a node."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
+        return
+    if isinstance(node, ast.Call) and _text(node.func) == "field":
         return
     if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
         function = f"{function}.{getattr(node, 'name', 'lambda')}".lstrip(".")
