@@ -17,8 +17,8 @@ def event(kind: str, at: datetime = NOON, event_id: str = "e", **attributes: Any
 
 
 def test_facts_of_one_instant_are_in_the_order_of_their_kinds() -> None:
-    told = [event(kind) for kind in FACT_KINDS]
-    assert [e.kind for e in sorted(reversed(told), key=key_of)] == list(FACT_KINDS)
+    told = [event(kind) for kind in reversed(FACT_KINDS)]
+    assert [e.kind for e in sorted(told, key=key_of)] == list(FACT_KINDS)
 
 
 def test_a_derived_moment_comes_right_after_the_last_kind_that_causes_it() -> None:
