@@ -86,10 +86,14 @@ def topics(kafka: str, tmp_path: Path) -> MakeTopics:
 
 
 class Postgres:
-    """A PostgreSQL cluster in a folder, from Debian's binaries, on a free port of 127.0.0.1; no fsync, for it is thrown away."""
+    """A PostgreSQL cluster in a folder, from Debian's binaries, on a free port of 127.0.0.1.
 
-    def __init__(self, folder: Path) -> None:
+    No fsync, for it is thrown away; with `durable` everything as PostgreSQL's own settings have it.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        self.durable = durable
         self.port = ports.free()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -113,9 +117,13 @@ class Postgres:
         self.folder.chmod(0o700)
         data = str(self.folder / "data")
         self.run("initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = ["-D", data, "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]
-        options += ["-c", "fsync=off", "-c", "full_page_writes=off"]
-        with (self.folder / "log").open("wb") as log:
+        self.launch()
+
+    def launch(self) -> None:
+        """Start the server, at first or again, and wait until it answers."""
+        options = ["-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]
+        options += [] if self.durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("postgres", *options),
                 cwd=self.folder,
@@ -130,9 +138,10 @@ class Postgres:
                 raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}")
             sleep(0.05)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """SIGQUIT: at once, as after a crash; SIGINT: connections are cut, and it ends in order (pg_ctl's immediate and fast)."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGQUIT)  # at once: nothing here is worth keeping
+            self.process.send_signal(how)
             self.process.wait(30)
 
     def url(self, database: str) -> str:

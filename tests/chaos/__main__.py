@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=300.0, help="facts a second while things break (default 300)")
     parser.add_argument("--outage", type=float, default=120.0, help="longest stop of the broker, seconds (default 120)")
     parser.add_argument("--seed", type=int, default=None, help="of the plan and the facts (default: the clock)")
+    parser.add_argument("--ledger", choices=["sqlite", "postgres"], default="sqlite", help="its database (default sqlite)")
     parser.add_argument("--only", action="append", default=[], help="only faults whose name contains this; may be repeated")
     parser.add_argument("--keep", type=Path, help="folder for data and logs, kept (default: a temporary one)")
     given = parser.parse_args()
@@ -34,7 +35,8 @@ def main() -> int:
         del os.environ[name]  # nobody else's Kafka
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped and unmounted
     seed = given.seed if given.seed is not None else int(datetime.now(UTC).timestamp())
-    plan = Plan(given.events, given.workers, given.kills, given.rounds, given.rate, given.outage, seed, tuple(given.only))
+    sizes = (given.events, given.workers, given.kills, given.rounds, given.rate, given.outage, seed)
+    plan = Plan(*sizes, only=tuple(given.only), ledger=given.ledger)
     if given.keep:
         return run(plan, given.keep).report()
     with tempfile.TemporaryDirectory(prefix="mutual-sla-chaos-") as folder:

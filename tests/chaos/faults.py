@@ -22,8 +22,10 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from schemas.raw import RawHeaders
+from tests.chaos import ledger_down
 from tests.chaos.load import START
 from tests.chaos.stage import WEBHOOKS, Stage
+from tests.conftest import Postgres
 
 CLEAN = 0
 MAX_DAMAGED_BYTES = 256
@@ -61,6 +63,9 @@ class Faults:
             "damaged state": self.damage_state,
             "deleted state": self.delete_state,
             "ledger locked": self.lock_ledger,
+            "ledger database stopped": lambda: ledger_down.stop(self._postgres(), self.dice),
+            "ledger database crashes": lambda: ledger_down.crash(self._postgres()),
+            "ledger connections cut": lambda: ledger_down.cut_connections(self._postgres(), self.dice),
             "disk full": self.fill_disk,
             "clock jumps": self.jump_clock,
             "poison": self.poison,
@@ -169,8 +174,15 @@ class Faults:
 
     # -- the ledger and the disk -----------------------------------------------------------------------------------------
 
+    def _postgres(self) -> Postgres:
+        if self.stage.postgres is None:
+            raise NotPossible("the ledger is SQLite")
+        return self.stage.postgres
+
     def lock_ledger(self) -> float:
-        """Somebody holds SQLite's write lock for longer than the writer waits at first."""
+        """Somebody holds SQLite's write lock for longer than the writer waits at first; of PostgreSQL, its tables."""
+        if self.stage.postgres is not None:
+            return ledger_down.lock_tables(self.stage.postgres, self.dice)
         with sqlite3.connect(self.stage.settings.state_dir / "ledger.db", timeout=30, isolation_level=None) as holder:
             holder.execute("BEGIN IMMEDIATE")
             sleep(self.dice.uniform(11, 16))

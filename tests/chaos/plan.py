@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 #: kills fall on roles by these weights
 KILLS = {
@@ -29,6 +30,8 @@ OTHERS = {
     "clock jumps": 1,
     "poison": 1,
 }
+#: and, of a PostgreSQL ledger
+OF_POSTGRES = {"ledger database stopped": 1, "ledger database crashes": 2, "ledger connections cut": 1}
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Plan:
     seed: int
     only: tuple[str, ...] = ()
     exactly: tuple[str, ...] = ()  #: these faults and no others, in a seeded order
+    ledger: Literal["sqlite", "postgres"] = "sqlite"
 
     def faults(self) -> list[str]:
         """Names of the faults in their order; each kind of kill at least once where there are enough."""
@@ -51,7 +55,8 @@ class Plan:
         if self.exactly:
             return dice.sample(self.exactly, len(self.exactly))
         kills = (list(KILLS) + dice.choices(list(KILLS), list(KILLS.values()), k=self.kills))[: self.kills]
-        others = [name for name, times in OTHERS.items() for _ in range(times * self.rounds)]
+        kinds = OTHERS | (OF_POSTGRES if self.ledger == "postgres" else {})
+        others = [name for name, times in kinds.items() for _ in range(times * self.rounds)]
         planned = [name for name in kills + others if not self.only or any(part in name for part in self.only)]
         dice.shuffle(planned)
         return planned

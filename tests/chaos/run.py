@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ from streams.process import tail
 from tests.chaos.faults import Faults, NotPossible
 from tests.chaos.load import START, FactLoad, WebhookLoad, history
 from tests.chaos.plan import Outcome, Plan, Tally
-from tests.chaos.stage import PARTITIONS, WEBHOOKS, Reached, Stage, stage
+from tests.chaos.stage import PARTITIONS, WEBHOOKS, Reached, Stage, own_postgres, stage
 from tests.settled import doubled, expected, lost, ticked
 
 PATIENCE = 240.0  #: seconds to recover from one fault
@@ -35,7 +36,10 @@ def run(plan: Plan, folder: Path) -> Outcome:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # brokers that go away are the point
     outcome, begun = Outcome(plan), monotonic()
     facts = history(plan.events, plan.seed)
-    with stage(folder, plan.workers, START) as here:
+    with (
+        own_postgres() if plan.ledger == "postgres" else nullcontext() as server,
+        stage(folder, plan.workers, START, postgres=server) as here,
+    ):
         await_well(here, 90)
         load, webhooks = FactLoad(here, facts, plan.rate, plan.seed), WebhookLoad(here, WEBHOOK_RATE)
         load.start()

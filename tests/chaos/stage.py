@@ -1,6 +1,7 @@
 """The pipeline that is disturbed: one Kafka node, gateway, normalise, track workers, ledger writer and Prometheus.
 
-State of the workers and the ledger are on a small disk of their own (tmpfs), where mounting is allowed, so that it can be full.
+State of the workers and an SQLite ledger are on a small disk of their own (tmpfs), where mounting is allowed, so that it can be
+full. A PostgreSQL ledger has a server of its own, with PostgreSQL's own settings.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -30,7 +32,7 @@ from streams.ledger_tables import consumer_position
 from streams.process import Process
 from streams.settings import ROOT, Settings
 from tests.chaos.keeper import Keeper, Kept
-from tests.conftest import program
+from tests.conftest import Postgres, program
 from tests.workers import deploy_folder
 
 WEBHOOKS = "elsewhere"  #: account of the gateway's load; the facts' own account declares nothing, so nothing is waited for
@@ -70,6 +72,7 @@ class Stage:
     secrets: dict[str, str]
     disk: Path | None  #: the mounted state directory; None where mounting is not allowed
     workers: list[str]
+    postgres: Postgres | None = None  #: the server of the ledger; None: SQLite in the state directory
 
     def track_settings(self, number: int) -> Settings:
         port = self.settings.track_metrics_port if number == 0 else ports.free()
@@ -157,18 +160,39 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 
 
 @contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A server in a folder that its user can reach, with a database `ledger`."""
+    with tempfile.TemporaryDirectory(prefix="mutual-sla-chaos-postgres-") as folder:
+        server = Postgres(Path(folder), durable=True)
+        try:
+            server.start()
+            server.run("createdb", "-h", "127.0.0.1", "-p", str(server.port), "-U", "test", "ledger")
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
 def stage(
-    folder: Path, workers: int, start: datetime, node: Any = None, *, small: bool = True, **overrides: Any
+    folder: Path,
+    workers: int,
+    start: datetime,
+    node: Any = None,
+    *,
+    small: bool = True,
+    postgres: Postgres | None = None,
+    **overrides: Any,
 ) -> Iterator[Stage]:
     """Everything up and well, `workers` track workers; stopped at the end. `node`: brokers that somebody else keeps.
 
-    `small`: on a disk of its own that can be filled; an hour of ledger does not fit on it.
+    `small`: on a disk of its own that can be filled; an hour of ledger does not fit on it. `postgres`: the ledger is there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         state_dir=folder / "state",
         deploy_dir=deploy_folder(folder / "deploy", [WEBHOOKS]),
         tick_seconds=1800.0,  # of a clock that runs thousands of times too fast
+        ledger_url=postgres.url("ledger") if postgres else "",
         **(dict(zip(PORTS, _free(len(PORTS)), strict=True)) | overrides),
     )
     shutil.copy(ROOT / "deploy/stages.yaml", settings.deploy_dir)
@@ -182,7 +206,7 @@ def stage(
         secrets = credentials.complete(load_sources(settings.deploy_dir), folder, os.environ)
         engine = ledger.open_ledger(settings.ledger)
         clock = MovingClock(folder / "clock", start)
-        made = Stage(settings, folder, node, keeper, clock, engine, secrets, disk, [])
+        made = Stage(settings, folder, node, keeper, clock, engine, secrets, disk, [], postgres)
         made.add("ledger", settings, "ledger", port=settings.ledger_metrics_port)
         made.add("normalise", settings, "worker", "normalise", port=settings.normalise_metrics_port)
         made.add("gateway", settings, "gateway", port=settings.gateway_port, health="/readyz")

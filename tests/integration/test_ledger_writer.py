@@ -25,6 +25,7 @@ from streams.ledger_database import writing
 from streams.ledger_tables import consumer_position, obligation, revision
 from streams.settings import ROOT, Settings
 from tests.background import writing_in_background
+from tests.chaos.stage import own_postgres
 from tests.conftest import MakeTopics
 from tests.ledger_samples import T0, an_obligation, outcome
 
@@ -223,6 +224,25 @@ def test_a_postgres_that_drops_connections_is_tried_again(topics: MakeTopics, po
     assert count(admin, revision) == 50
     engine.dispose()
     admin.dispose()
+
+
+@pytest.mark.postgres
+def test_a_postgres_that_crashes_or_is_stopped_while_it_is_written_loses_and_doubles_nothing(topics: MakeTopics) -> None:
+    with own_postgres() as server:
+        settings = topics(ledger_url=server.url("ledger"))
+        engine = ledger.open_ledger(settings.ledger)
+        with writing_in_background(settings, engine) as writer:
+            until(lambda: bool(writer.positions))
+            for number, how in enumerate((signal.SIGQUIT, signal.SIGINT)):
+                told = [outcome(an_obligation(f"a{n}"), n + 1) for n in range(number * 2_000, number * 2_000 + 2_000)]
+                produce(settings, "sla.outcomes", spread(told[:1_000]))
+                server.stop(how)
+                produce(settings, "sla.outcomes", spread(told[1_000:]))
+                until(lambda: not writer.ready())
+                server.launch()
+                until(lambda number=number: writer.ready() and count(engine) == number * 2_000 + 2_000)  # type: ignore[misc]
+        assert count(engine, revision) == 4_000
+        engine.dispose()
 
 
 def test_what_a_database_cannot_store_is_a_dead_letter_and_the_rest_goes_on(topics: MakeTopics, postgres: str) -> None:
