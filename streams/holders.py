@@ -16,8 +16,9 @@ from streams.conditions import Conditions
 from streams.event import Event
 from streams.roster import Roster
 
-#: Of facts of one instant the later in this order has the last word (design: total precedence).
-PRECEDENCE = {"resume": 0, "talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "paused": 4, "nobody": 5}
+#: Of facts of one instant the later in this order has the last word. Pauses, and closes of the requisition, lie over what an
+#: application says itself: they and what ends them come first, as events are ordered (held, resumed, closed, reopened).
+PRECEDENCE = {"talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "nobody": 4}
 ROLE_OF = {"talent_acquisition": "recruiter", "hiring_manager": "hiring_manager"}
 
 
@@ -91,7 +92,7 @@ def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> list[Hold
 def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[Hold], roster: Roster, *, begun: bool) -> bool:
     """What happened at one instant; returns whether the application has begun."""
     if len(together) > 1:
-        together.sort(key=lambda hit: PRECEDENCE[hit[0].holder])
+        together.sort(key=_precedence)
     for rule, event in together:
         ball.take(rule, event)
         begun = begun or event.application_id is not None
@@ -108,6 +109,12 @@ def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[
         last.end = at
     found.append(Hold(at, None, holder, person, cause, state))
     return True
+
+
+def _precedence(hit: tuple[HolderRule, Event]) -> int:
+    rule, event = hit
+    lies_over = rule.holder == "nobody" and event.application_id is None
+    return 0 if lies_over else PRECEDENCE.get(rule.holder, 0)
 
 
 def _by_person(found: Sequence[Hold], roster: Roster) -> list[Hold]:

@@ -205,17 +205,20 @@ def _interview(interview_id: str, versions: list[Fact], dropped: list[datetime],
 
 
 def _booked(versions: Sequence[Fact]) -> tuple[Event, ...]:
-    """An interview counts as booked when first seen and whenever its time changes; other updates are no booking."""
+    """An interview counts as booked when first seen and whenever its time changes; other updates are no booking.
+
+    At the latest when it was created, or began: what took place had been booked, if only recorded afterwards.
+    """
     found: list[Event] = []
     time: object = None
     for version in versions:
         new_time = version.attributes.get("ends_at")
         if found and new_time == time:
             continue
-        created = None if found else _instant(version.attributes.get("created_at"))
+        told = () if found else (_instant(version.attributes.get(name)) for name in ("created_at", "starts_at"))
         found.append(
             Event(
-                at=min(created or version.occurred_at, version.occurred_at),
+                at=min([version.occurred_at, *(at for at in told if at is not None)]),
                 event_id=f"interview.booked:{version.fact_id}",
                 kind="interview.booked",
                 attributes={"moved": bool(found)},

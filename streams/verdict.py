@@ -54,17 +54,20 @@ class Judged:
 def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Completeness, as_of: datetime) -> Judged:
     """The obligation of one clock as of `as_of`."""
     commitment, started_at = clock.promise.commitment, clock.started_at
-    end = clock.stops[0].at if clock.stops else None
-    if clock.cancel is not None and (end is None or clock.cancel.at < end):
-        end = clock.cancel.at
-    known_until = as_of if end is None else max(end, started_at)
     timed = clock.promise
     if commitment.sibling is not None:
         # without a clock of its own: due when its sibling is, so with the sibling's pauses and on its debtor's calendar
         timed = agreement.in_force(commitment.sibling, started_at) or timed
-    terms = owed(timed, clock, life, agreement, known_until, ended=end is not None)
-    deadline = terms.terms.when.deadline
-    ruling = _rule(clock, life, deadline, completeness, as_of)
+    for stop in (*clock.stops, None):  # the first that was not taken back before it was due
+        end = None if stop is None else stop.at
+        if clock.cancel is not None and (end is None or clock.cancel.at < end):
+            end = clock.cancel.at
+        known_until = as_of if end is None else max(end, started_at)
+        terms = owed(timed, clock, life, agreement, known_until, ended=end is not None)
+        deadline = terms.terms.when.deadline
+        if stop is None or not _undone(stop, deadline):
+            break
+    ruling = _rule(clock, life, stop, deadline, completeness, as_of)
     until = as_of if ruling.ended is None else max(ruling.ended.at, started_at)
     decided = until if deadline is None or until < deadline else deadline
     side = side_at(commitment, life, decided)
@@ -83,12 +86,14 @@ def _id(clock: Clock, life: Life) -> str:
     return ":".join(parts)
 
 
-def _rule(clock: Clock, life: Life, deadline: datetime | None, completeness: Completeness, as_of: datetime) -> Ruling:
+def _rule(
+    clock: Clock, life: Life, stop: Event | None, deadline: datetime | None, completeness: Completeness, as_of: datetime
+) -> Ruling:
     declined = _declined(clock, life)
     if declined is not None:
         why = declined.attributes.get("reason_code", "no reason given")
         return Ruling(Verdict.CANCELLED, f"request declined: {why}", declined)
-    stop, cancel = next((s for s in clock.stops if not _undone(s, deadline)), None), clock.cancel
+    cancel = clock.cancel
     if cancel is not None and (stop is None or cancel.key < stop.key):
         return _cancelled(clock, life, cancel, deadline)
     if clock.promise.commitment.quality is not None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from schemas.fact import FACT_KINDS, STAGES, Fact
-from tests.oracle_week import FILE, KEYS, minute_of
+from tests.oracle_week import FILE, KEYS, minute_of, person_at
 
 ORDER: list[str] = list(FACT_KINDS)
 CAUSE = {
@@ -16,7 +16,7 @@ CAUSE = {
     "interview.ended": ("interview.scheduled",),
     "feedback.completed": ("interview.scheduled", "scorecard.submitted"),
 }
-RANK = {"resume": 0, "talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "paused": 4, "nobody": 5}
+RANK = {"resume": 0, "paused": 0, "talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "nobody": 4}
 SIDES = {"talent_acquisition": "recruiter", "hiring_manager": "hiring_manager"}
 OVER = "nobody"
 HELD = (None, "talent_acquisition", "hiring_manager", "candidate", "paused", OVER)
@@ -146,8 +146,8 @@ class Life:
         for interview in interviews:
             for n, version in enumerate(interview.booked):
                 at = minute_of(version.occurred_at)
-                created = None if n else version.attributes.get("created_at")
-                at = min(at, minute_of(created)) if created else at
+                told = () if n else [version.attributes.get(name) for name in ("created_at", "starts_at")]
+                at = min([at, *(minute_of(when) for when in told if when)])
                 self._derive(at, "interview.booked", version.fact_id, interview.name, {"moved": n > 0})
             end, off = interview.ends, interview.off
             if end is None:
@@ -230,7 +230,8 @@ class Life:
             for moment in together:
                 rule = next((r for r in rules if fits([r["when"]], moment)), None)
                 if rule is not None:
-                    hits.append((RANK[rule["holder"]], rule["holder"], moment))
+                    over = rule["holder"] == OVER and moment.application is None  # as holds, in the order of kinds
+                    hits.append((0 if over else RANK[rule["holder"]], rule["holder"], moment))
             for _, to, moment in sorted(hits, key=lambda hit: hit[0]):
                 begun = begun or moment.application is not None
                 if moment.kind in CAUSE and (closed or holder == OVER):
@@ -270,7 +271,8 @@ class Life:
 
     def team(self, at: int) -> str | None:
         manager = self.who("hiring_manager", at)
-        return next((str(p["team"]) for p in FILE["people"] if p["key"] == manager), None)
+        told = person_at(manager, at)
+        return str(told["team"]) if told else None
 
     def like(self, at: int) -> Stanza:
         """What the requisition was like: its own attributes, the latest of each; before the first fact what that says."""

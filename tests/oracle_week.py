@@ -15,7 +15,7 @@ from tests.stories import HERE
 
 CALENDARS = yaml.safe_load((HERE / "company/calendars.yaml").read_text())["calendars"]
 FILE = yaml.safe_load((HERE / "company/people.yaml").read_text())
-KEYS = {f"acme/{native}": person["key"] for person in FILE["people"] for native in person["identities"]["acme"]}
+KEYS = {f"acme/{native}": p["key"] for p in FILE["people"] for native in p.get("identities", {}).get("acme", ())}
 EPOCH = datetime(2026, 2, 1, tzinfo=UTC)  #: minute 0
 HORIZON = 200 * 1440
 MINUTE = timedelta(minutes=1)
@@ -117,11 +117,19 @@ def week(name: str, version: int, away: tuple[date, ...]) -> Week:
     return Week(name, version, away)
 
 
+def person_at(key: str | None, minute: int) -> dict[str, Any]:
+    """What the people file says of somebody: the last stanza whose date has come, before the first the first; {} if nothing."""
+    stanzas = [p for p in FILE["people"] if p["key"] == key]
+    begun = [p for p in stanzas if minute_of(p.get("effective_from", EPOCH)) <= minute]
+    found: dict[str, Any] = (begun or stanzas[:1] or [{}])[-1]
+    return found
+
+
 @lru_cache(maxsize=4096)
 def week_of(person: str, team: str | None, start: int, known: int) -> Week:
     """The calendar of who owes: their own, their team's, their location's, their team's location's, the company's; for somebody
     unknown the hiring team's. Of its versions the one in force at the start; without the leave learned by `known`."""
-    found: dict[str, Any] = next((p for p in FILE["people"] if p["key"] == person), {})
+    found = person_at(person, start)
     its: dict[str, Any] = next((t for t in FILE["teams"] if t["key"] == found.get("team", team)), {})
     places = {place["key"]: place["calendar"] for place in FILE["locations"]}
     located = (places[one["location"]] for one in (found, its) if one.get("location"))
@@ -129,7 +137,7 @@ def week_of(person: str, team: str | None, start: int, known: int) -> Week:
     name = next(n for n in named if n)
     since = [minute_of(c.get("effective_from", EPOCH)) for c in CALENDARS if c["name"] == name]
     away: list[date] = []
-    for leave in found.get("leave", ()):
+    for leave in (leave for p in FILE["people"] if p["key"] == person for leave in p.get("leave", ())):
         if minute_of(leave["learned_at"]) <= known:
             away += [leave["first"] + timedelta(days=n) for n in range((leave["last"] - leave["first"]).days + 1)]
     return week(name, max(sum(at <= start for at in since) - 1, 0), tuple(away))

@@ -14,7 +14,7 @@ from tests.stories import ACCOUNT, REQUISITION
 FIRST = datetime(2026, 2, 23, tzinfo=UTC)  # leave, both changes of clocks and Easter lie in the seven weeks after it
 MINUTE = timedelta(minutes=1)
 DAYS = 24
-MANAGERS, RECRUITERS = ("mgr", "mgr2", "bob", "leo", "mia", "sam", "stranger"), ("rec", "rec2", "bob", "zoe")
+MANAGERS, RECRUITERS = ("mgr", "mgr2", "bob", "leo", "mia", "ida", "sam", "stranger"), ("rec", "rec2", "bob", "zoe")
 INTERVIEWERS = ("ada", "bob", "leo", "mia")
 #: What usually comes next, with a weight; everything else may happen at any time, too.
 STEPS = (

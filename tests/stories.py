@@ -166,7 +166,7 @@ def _story(path: Path) -> Story:
 
 
 def _fact(told: dict[str, Any], monday: date, zone: ZoneInfo) -> Fact:
-    """Short forms: `stage: offer` for an attribute, `application: a1`, `people: {recruiter: r}`, times of interviews."""
+    """Short forms: `stage: offer` for an attribute, `application: a1`, `people: {recruiter: r}`, times; else all on one requisition."""
     told = dict(told)
     at = _at(told.pop("at"), monday, zone)
     kind = told.pop("kind")
@@ -181,6 +181,7 @@ def _fact(told: dict[str, Any], monday: date, zone: ZoneInfo) -> Fact:
     if "interviewers" in told:
         told["interviewers"] = [f"{ACCOUNT}/{who}" for who in told["interviewers"]]
     native = [*ids.values(), *persons.values(), told.get("stage", "")]
+    requisition = f"{ACCOUNT}/{told.pop('requisition')}" if "requisition" in told else REQUISITION
     return Fact(
         fact_id=fact_id("test", ACCOUNT, kind, native, at),
         kind=kind,
@@ -191,7 +192,7 @@ def _fact(told: dict[str, Any], monday: date, zone: ZoneInfo) -> Fact:
         occurred_at_source=Origin.POLL if not_before else Origin.OBJECT,
         occurred_not_before=not_before,
         received_at=received,
-        requisition_id=REQUISITION,
+        requisition_id=requisition,
         people=people,
         attributes=told,
         **ids,

@@ -32,8 +32,8 @@ def deploy_folder(folder: Path, accounts: Iterable[str], policy: Mapping[str, An
     shutil.copy(HERE / "company/calendars.yaml", folder)
     people = yaml.safe_load((HERE / "company/people.yaml").read_text())
     for person in people["people"]:
-        (native,) = person["identities"].values()
-        person["identities"] = dict.fromkeys(accounts, native)
+        for native in [*person.pop("identities", {}).values()]:
+            person["identities"] = dict.fromkeys(accounts, native)
     (folder / "people.yaml").write_text(yaml.safe_dump(people))
     sources = yaml.safe_load((ROOT / "deploy/sources.yaml").read_text())
     (one,) = sources["accounts"]
