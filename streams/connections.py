@@ -78,8 +78,9 @@ class Connection(HttpToolsProtocol):
         self._all = all_of_them
         self._timer: asyncio.TimerHandle | None = None
         self._arriving = Part.NOTHING
-        self._received = 0  #: bytes of a head that spans segments, so that a single endless header counts too
-        self._parsed = 0  #: bytes of the head's line and headers
+        self._received = 0  #: bytes in segments without a body's: of a single endless header, trailer or chunk extension
+        self._parsed = 0  #: bytes of the head's line and headers, and of trailers
+        self._body = False  #: bytes of a body were in the last segment
         self._last = False  #: the answer on its way is the last, and nothing more is read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -99,12 +100,14 @@ class Connection(HttpToolsProtocol):
             return
         if self._timer is None:  # it was idle; blank lines and what is left of a refused body count like a head
             self._arm(self._all.head_seconds)
-        in_head = self._arriving is Part.HEAD
+        before, self._body = self._arriving, False
         super().data_received(data)
-        if in_head and self._arriving is Part.HEAD and not self.transport.is_closing():
-            self._received += len(data)
-            if self._received > HEAD_BYTES:
-                self.send_400_response("The head of the request is too large.")
+        if self._body or self._arriving is not before or before is Part.NOTHING or self.transport.is_closing():
+            self._received = 0
+            return
+        self._received += len(data)
+        if self._received > HEAD_BYTES:
+            self.send_400_response("The head of the request is too large.")
 
     def send_400_response(self, msg: str) -> None:
         CLOSED.labels("early" if self._last else "unreadable").inc()
@@ -121,15 +124,15 @@ class Connection(HttpToolsProtocol):
             self._last = True
             raise TooEarly
         super().on_message_begin()
-        self._arriving, self._received, self._parsed = Part.HEAD, 0, 0
+        self._arriving, self._parsed = Part.HEAD, 0
 
     def on_url(self, url: bytes) -> None:
         self._count(url)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._arriving is Part.HEAD:  # else it is a trailer: nobody reads them, and there is no end to them
-            self._count(name, value)
+        self._count(name, value)
+        if self._arriving is Part.HEAD:  # else it is a trailer, which nobody reads
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -137,6 +140,10 @@ class Connection(HttpToolsProtocol):
         self._all.waiting.pop(self, None)
         super().on_headers_complete()
         self._arm(self._all.answer_seconds)
+
+    def on_body(self, body: bytes) -> None:
+        self._body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._arriving = Part.NOTHING
