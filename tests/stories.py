@@ -166,7 +166,7 @@ def _story(path: Path) -> Story:
 
 
 def _fact(told: dict[str, Any], monday: date, zone: ZoneInfo) -> Fact:
-    """Short forms: `stage: offer` for an attribute, `application: a1`, `people: {recruiter: r}`, times; else all on one requisition."""
+    """Short forms: `stage: offer` for an attribute, `application: a1`, `people: {recruiter: r}`, times; all on r1 unless told."""
     told = dict(told)
     at = _at(told.pop("at"), monday, zone)
     kind = told.pop("kind")
