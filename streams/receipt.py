@@ -64,7 +64,7 @@ class Said:
             terms.calendar_source,
             terms.calendar.version,
             terms.target.text,
-            [(role, event.event_id, event.at) for role, event in _evidence(judged)],
+            [(role, event.event_id, event.at, *event.because) for role, event in _evidence(judged)],
         ]
         if ruling.ended is not None:  # what an end pins down: before it all of this moves with the clock
             held = [(h.start, h.holder) for h in life.during(at, judged.until)]

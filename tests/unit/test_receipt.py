@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from streams.obligations import evaluate
-from tests.stories import agreement, stories
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.fact import Fact
+from streams.agreement import Agreement
+from streams.deadline import HOUR_US as HOUR_OF_DEADLINES
+from streams.obligations import Evaluation, evaluate
+from streams.receipt import HOUR_US, Held, Said
+from tests.stories import Story, agreement, stories
+from tests.unit.test_timeline import MONDAY, fact
 
 AGREEMENT = agreement()
+HOUR = timedelta(hours=1)
 
 
 def test_a_receipt_tells_intervals_facts_and_arithmetic() -> None:
@@ -49,3 +61,97 @@ def test_a_receipt_tells_pauses_from_waiting_and_what_they_moved() -> None:
     receipt = next(o.receipt for o in found if o.commitment == "hold_interview")
     assert [(i.state, i.holder) for i in receipt.intervals] == [("waiting", "talent_acquisition")]
     assert "no deadline while the clock stands still" in receipt.arithmetic
+
+
+def judged(story: Story, facts: Iterable[Fact], as_of: datetime, by: Agreement) -> Evaluation:
+    return evaluate(facts, by.policy, by.calendars, by.people, story.watermarks, as_of)
+
+
+def settled(body: dict[str, Any]) -> dict[str, Any]:
+    """What of a body does not move with the clock: all of it once it has ended."""
+    if "ended_at" in body or body["type"] == "application":
+        return body
+    receipt = {name: value for name, value in body["receipt"].items() if name not in ("intervals", "arithmetic")}
+    return {n: v for n, v in body.items() if n not in ("elapsed_us", "business_us", "receipt")} | {"receipt": receipt}
+
+
+def by_subject(found: Evaluation) -> dict[str, Said | Held]:
+    return {one.subject: one for one in (*found.said, *found.held)}
+
+
+@pytest.mark.parametrize("story", stories(), ids=lambda story: story.name)
+def test_a_fingerprint_changes_with_everything_a_body_says(story: Story) -> None:
+    """The story with each of its facts left out, or told an hour later: what then reads otherwise is news."""
+    by, as_of = agreement(story.policy), max(e.as_of for e in story.expectations)
+    first = by_subject(judged(story, story.facts, as_of, by))
+    assert first
+    for place, one in enumerate(story.facts):
+        rest = [*story.facts[:place], *story.facts[place + 1 :]]
+        later = one.model_copy(update={"occurred_at": one.occurred_at + HOUR})
+        for facts in (rest, [*rest, later]):
+            for subject, said in by_subject(judged(story, facts, as_of, by)).items():
+                if subject in first and settled(said.body()) != settled(first[subject].body()):
+                    assert said.fingerprint != first[subject].fingerprint
+
+
+@pytest.mark.parametrize("story", stories(), ids=lambda story: story.name)
+def test_time_that_only_passes_is_no_news(story: Story) -> None:
+    by, as_of = agreement(story.policy), max(e.as_of for e in story.expectations)
+    found = judged(story, story.facts, as_of, by)
+    if found.next_due is not None and found.next_due <= as_of + HOUR:
+        return
+    first, later = by_subject(found), by_subject(judged(story, story.facts, as_of + HOUR, by))
+    assert {s: one.fingerprint for s, one in first.items()} == {s: one.fingerprint for s, one in later.items()}
+    assert all(len(one.fingerprint) == 16 for one in first.values()), "8 bytes"
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    story = next(s for s in stories() if s.name == "review_in_time")
+    found = judged(story, story.facts, max(e.as_of for e in story.expectations), AGREEMENT)
+    for body in (one.body() for one in (*found.said, *found.held)):
+        assert None not in body.values()
+        assert all(None not in part.values() for part in body.get("holdings", ()))
+
+
+def test_of_an_application_it_says_who_held_the_ball_and_when_it_was_accepted() -> None:
+    told = [
+        fact("application.created", MONDAY),
+        fact("offer.sent", MONDAY + HOUR),
+        fact("offer.accepted", MONDAY + 2 * HOUR),
+        fact("application.hired", MONDAY + 3 * HOUR),
+    ]
+    held = judged(stories()[0], told, MONDAY + 9 * HOUR, AGREEMENT).held[0]
+    assert held.subject == told[0].application_id
+    assert [(h["start"], h.get("end"), h["holder"]) for h in held.body()["holdings"]] == [
+        (MONDAY, MONDAY + HOUR, "talent_acquisition"),
+        (MONDAY + HOUR, MONDAY + 2 * HOUR, "candidate"),
+        (MONDAY + 2 * HOUR, MONDAY + 3 * HOUR, "talent_acquisition"),
+        (MONDAY + 3 * HOUR, None, "nobody"),
+    ]
+    accepted = [
+        judged(stories()[0], facts, MONDAY + 9 * HOUR, AGREEMENT).applications[0].accepted_at
+        for facts in (told, [told[0], told[3]], [told[0], told[2]], told[:1])
+    ]
+    assert accepted == [MONDAY + 2 * HOUR, MONDAY + 3 * HOUR, MONDAY + 2 * HOUR, None]
+
+
+def test_the_last_interval_is_open_only_while_the_obligation_is() -> None:
+    story = next(s for s in stories() if s.name == "review_overdue_then_late")
+    last = max(e.as_of for e in story.expectations)
+    ends = [o.receipt.intervals[-1].end for o in judged(story, story.facts, last, AGREEMENT).obligations if o.receipt.intervals]
+    ended = [o.ended_at for o in judged(story, story.facts, last, AGREEMENT).obligations if o.receipt.intervals]
+    assert ends == ended
+    assert None in ends
+    assert any(ends)
+
+
+def test_the_event_that_ended_a_clock_too_late_to_cancel_it_is_still_called_a_cancel() -> None:
+    story = next(s for s in stories() if s.name == "cancelled_at_the_very_deadline")
+    found = judged(story, story.facts, max(e.as_of for e in story.expectations), AGREEMENT).obligations
+    missed = next(o for o in found if o.commitment == "review_candidate" and o.verdict == "missed")
+    assert [(f.role, f.kind) for f in missed.receipt.facts if f.role != "start"] == [("cancel", "application.withdrawn")]
+
+
+def test_an_hour_of_receipts_is_one_of_deadlines() -> None:
+    assert HOUR_US * timedelta(microseconds=1) == HOUR
+    assert HOUR_US == HOUR_OF_DEADLINES
