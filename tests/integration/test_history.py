@@ -156,6 +156,18 @@ def test_an_import_broken_off_goes_on_and_nothing_is_there_twice(
     assert normalised.read() == []
 
 
+def test_topics_that_were_made_anew_are_given_everything_again(
+    settings: Settings, topics: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """How one begins again from the ledger alone (docs/operations.md): the same files, the same state directory, another Kafka."""
+    path = history(tmp_path / "history.jsonl", 30)
+    imports.run(settings, [path], At(), mapping=None, account=None)
+    anew = replace(topics(deploy_dir=settings.deploy_dir), state_dir=settings.state_dir)
+    [done] = imports.run(anew, [path], At(), mapping=None, account=None)
+    assert done.sent == 30
+    assert Normalised(anew).read() == Normalised(settings).read()
+
+
 def test_a_file_with_one_bad_line_is_not_imported_at_all(settings: Settings, tmp_path: Path) -> None:
     path = history(tmp_path / "history.jsonl", 30)
     with path.open("a") as file:
