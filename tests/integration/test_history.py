@@ -159,7 +159,7 @@ def test_an_import_broken_off_goes_on_and_nothing_is_there_twice(
 def test_topics_that_were_made_anew_are_given_everything_again(
     settings: Settings, topics: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """How one begins again from the ledger alone (docs/operations.md): the same files, the same state directory, another Kafka."""
+    """How one begins again from the ledger alone (docs/operations.md): the same files and state directory, another Kafka."""
     path = history(tmp_path / "history.jsonl", 30)
     imports.run(settings, [path], At(), mapping=None, account=None)
     anew = replace(topics(deploy_dir=settings.deploy_dir), state_dir=settings.state_dir)
