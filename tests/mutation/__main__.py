@@ -70,9 +70,9 @@ def main() -> int:
 
 def _chosen(path: Path, sample: int | None, seed: int) -> list[Mutant]:
     every = list(mutants(path.read_text()))
-    if sample is None or sample >= len(every):
-        return every
-    return sorted(Random(seed).sample(every, sample), key=lambda mutant: mutant.line)
+    if sample is not None:
+        Random(seed).shuffle(every)  # so that a larger sample has the smaller one in it
+    return sorted(every[:sample], key=lambda mutant: mutant.line)
 
 
 def _known(results: Path) -> dict[str, str | None]:
