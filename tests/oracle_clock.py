@@ -121,20 +121,23 @@ def standing(stanza: Stanza, life: Life, until: int, *, ended: bool) -> bytearra
     if stanza.get("clock") == "holder" and life.holders:
         sides = tuple(SIDES) if stanza["side"] == "holder" else (stanza["side"],)
         still = life.holders.translate(bytes(0 < n < len(HELD) and HELD[n] not in sides for n in range(256)))
-        found = bytearray(one | other for one, other in zip(found, still, strict=True)) if any(found) else bytearray(still)
+        both = int.from_bytes(found, "big") | int.from_bytes(still, "big")
+        found = bytearray(both.to_bytes(len(found), "big"))
     if ended:
         found[until:] = bytes(len(found) - until)
     return found
 
 
-def pushed(due: Fraction, counts: bytearray) -> Fraction:
-    """The deadline one counted minute later."""
-    minute = due.numerator // due.denominator
-    part = due - minute
-    minute += part > 0
-    while not counts[minute]:
-        minute += 1
-    return minute + (part or Fraction(1))
+def later(due: Fraction, minutes: int, counts: bytearray) -> Fraction:
+    """The deadline so many counted minutes later."""
+    whole, part = divmod(due, 1)
+    return run(whole, minutes + part, counts) if minutes else due
+
+
+def without(counts: bytearray, still: bytearray, start: int, until: int) -> bytearray:
+    """The counted minutes of [start, until) in which the clock does not stand still."""
+    both = (int.from_bytes(them[start:until], "big") for them in (counts, still))
+    return bytearray((next(both) & ~next(both)).to_bytes(until - start, "big"))
 
 
 @dataclass
@@ -204,8 +207,7 @@ class Terms:
 
     def _ran(self, course: Course, until: int) -> int:
         """Minutes of a target that ran until then."""
-        stretch = slice(course.begin, until)
-        return sum(count and not still for count, still in zip(course.counts[stretch], self.still[stretch], strict=True))
+        return without(course.counts, self.still, course.begin, until).count(1)
 
     def _moved(self, until: int) -> tuple[Fraction, bool]:
         """The deadline as of a minute: each counted minute in which the clock stood still, from before the deadline on, moves it;
@@ -216,9 +218,7 @@ class Terms:
             if first < 0 or first >= due:
                 break
             last = self.still.find(0, first, until + 1)
-            for minute in range(first, until if last < 0 else last):
-                if course.counts[minute]:
-                    due = pushed(due, course.counts)
+            due = later(due, course.counts.count(1, first, until if last < 0 else last), course.counts)
             if last < 0:
                 return due, True
             at = last
@@ -230,13 +230,10 @@ class Terms:
         if not course.moves:
             return course.begin + (course.base - course.begin) * share
         runs, size = bytearray(course.counts), len(self.still)
-        for minute in range(course.begin, size):
-            if self.still[minute]:
-                runs[minute] = 0
+        runs[course.begin : size] = without(course.counts, self.still, course.begin, size)
         found = run(course.begin, course.total * (1 - course.used) * share, runs)
         return None if found > self.life.now and self.still[-1] else found
 
     def worked(self, start: int, until: int) -> int:
         """Working minutes in which the clock ran."""
-        stretch = slice(start, until)
-        return sum(works and not still for works, still in zip(self.week.works[stretch], self.still[stretch], strict=True))
+        return without(self.week.works, self.still, start, until).count(1)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from schemas.fact import Watermark
 from tests.oracle_clock import Clock, Policy, Terms, about, clocks
-from tests.oracle_life import CAUSE, SIDES, Life, Moment, Stanza, fits, wanted
+from tests.oracle_life import CAUSE, HELD, SIDES, Life, Moment, Stanza, fits, wanted
 from tests.oracle_week import Week, minute_of, week_of
 
 
@@ -132,11 +132,8 @@ class Judge:
     def _side(stanza: Stanza, life: Life, at: int) -> str:
         if stanza["side"] != "holder":
             return str(stanza["side"])
-        for minute in range(at, -1, -1):
-            holder = life.holder(minute)
-            if holder in SIDES:
-                return str(holder)
-        return "talent_acquisition"
+        last = max(SIDES, key=lambda side: life.holders.rfind(HELD.index(side), 0, at + 1))
+        return last if HELD.index(last) in life.holders[: at + 1] else "talent_acquisition"
 
     def _owner(self, stanza: Stanza, clock: Clock, life: Life, at: int) -> str:
         if clock.person:

@@ -102,14 +102,13 @@ class Week:
 
 def run(start: int, minutes: Fraction, counts: bytearray) -> Fraction:
     """When so many counted minutes have passed, the last one perhaps in part; `start` for none."""
-    at = start
-    while minutes > 0:
-        if counts[at]:
-            if minutes <= 1:
-                return at + minutes
-            minutes -= 1
-        at += 1
-    return Fraction(at)
+    if minutes <= 0:
+        return Fraction(start)
+    whole, part = divmod(minutes, 1)
+    at = start - 1
+    for _ in range(whole):
+        at = counts.index(1, at + 1)
+    return counts.index(1, at + 1) + part if part else Fraction(at + 1)
 
 
 @lru_cache(maxsize=128)
