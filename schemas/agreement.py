@@ -12,7 +12,7 @@ class Published(Agreed):
     """One version of something agreed. Names and contacts of people are not in it: those stay in the people file."""
 
     content_hash: str  #: as receipts have it; the record's key
-    kind: Literal["policy", "commitment", "calendar", "people"]
+    kind: Literal["policy", "commitment", "calendars", "calendar", "people"]
     name: str
     version: str
     effective_from: Instant = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,12 +9,15 @@ from kafka import KafkaProducer
 from streams import kafka_security
 from streams.settings import Settings
 
+LARGEST = 32 << 20  #: bytes of a record before it is packed: the people of a large company are one; the topic takes 1 MiB packed
 SECONDS = 10.0  #: for the broker's word on each, and for the end of the producer
 
 
 def send(settings: Settings, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
     """Keys and values, acknowledged by the broker when it returns. Raises KafkaError; some may have been delivered then."""
-    producer = KafkaProducer(**kafka_security.connection(settings), acks="all", retries=5)
+    producer = KafkaProducer(
+        **kafka_security.connection(settings), acks="all", retries=5, compression_type="zstd", max_request_size=LARGEST
+    )
     try:
         for sent in [producer.send(topic, key=key, value=value) for key, value in records]:
             sent.get(timeout=SECONDS)

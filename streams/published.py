@@ -1,9 +1,8 @@
-"""The agreement as it was published: immutable records on `sla.agreement`, and the refusal of a past version that was changed.
+"""The agreement as it was published: immutable records on `sla.agreement`, and the refusal of a past that was changed.
 
-`up` and `topics` publish what is new, as often as they are run; `check` compares where Kafka answers. A commitment's stanza and a
-calendar's are versions of their own: once one was published and its time has come, its content stays. What is described to
-people (`description`) may be mended. Whole policy and people files are published as they were read, to be looked up by the
-hashes on receipts; people have no versions over time, so a changed people file is simply the next one.
+`up`, `topics` and each `track` worker publish what is new, as often as they are started; `check` compares where Kafka answers. A
+commitment's stanza and a calendar's are versions of their own; whole files are published too, the last of each being what was in
+force, to be looked up by the hashes on receipts. What may not change `past_versions` says.
 """
 
 from __future__ import annotations
@@ -13,16 +12,15 @@ from datetime import datetime
 from typing import Any
 
 from schemas.agreement import Published
-from schemas.calendar import CalendarSpec
-from schemas.policy import Commitment
-from streams import few_records, topics
+from streams import few_records, past_versions, topics
+from streams.agreement import Agreement
 from streams.calendars import content_version
 from streams.check import Inspection
 from streams.settings import Settings
 from streams.whole_topic import everything, reachable, reader
-from streams.yaml_lines import Node
 
 TOPIC = "sla.agreement"
+FILES = ("policy", "calendars", "people")  #: kinds that are a whole file
 PRIVATE: Any = {"people": {"__all__": {"name", "contact"}}, "teams": {"__all__": {"digest"}}, "company": {"contact"}}
 
 
@@ -43,15 +41,23 @@ def versions(inspection: Inspection, at: datetime) -> list[Published]:
             published_at=at,
         ),
         Published(
+            content_hash=agreement.calendars.version,
+            kind="calendars",
+            name="calendars",
+            version=calendars.version,
+            content=calendars.model_dump(mode="json"),
+            published_at=at,
+        ),
+        Published(
             content_hash=agreement.people.version,
             kind="people",
             name="people",
             version=people.version,
-            content=people.model_dump(mode="json", exclude=PRIVATE),
+            content=people.model_dump(mode="json", exclude=PRIVATE, exclude_defaults=True),
             published_at=at,
         ),
     ]
-    for commitment in policy.enabled():
+    for commitment in policy.agreed():
         content = commitment.model_dump(mode="json", exclude={"description"}, exclude_none=True)
         found.append(
             Published(
@@ -79,51 +85,6 @@ def versions(inspection: Inspection, at: datetime) -> list[Published]:
     return found
 
 
-def compare(inspection: Inspection, now: Sequence[Published], before: Iterable[Published]) -> None:
-    """Adds to `inspection` a fault for each past version whose content is not what was published, at its line in its file."""
-    last = {identity: one for one in before for identity in _identities(one)}
-    for one in now:
-        at = one.published_at
-        changed = [last[i] for i in _identities(one) if i in last and _current(last[i]) != one.content]
-        past = next((was for was in changed if was.effective_from <= at), None)
-        if past is not None:
-            node = _node(one, inspection.nodes)
-            node.fault(
-                f"{one.kind} {one.name}, version {one.version}, was published on {past.published_at:%Y-%m-%d} with other content "
-                f"({past.content_hash}, now {one.content_hash}); put that back, and say what is new in a version of its own, "
-                "with an effective_from that is still to come"
-            )
-
-
-def _current(one: Published) -> dict[str, Any]:
-    """Its content as today's models write it: keys that are new since then at their default."""
-    if one.kind == "commitment":
-        return Commitment.model_validate(one.content).model_dump(mode="json", exclude={"description"}, exclude_none=True)
-    return CalendarSpec.model_validate(one.content).model_dump(mode="json")
-
-
-def _identities(one: Published) -> list[tuple[str, ...]]:
-    if one.kind not in ("commitment", "calendar"):
-        return []
-    by_date = (one.kind, one.name, "from", one.effective_from.isoformat())
-    return [by_date, (one.kind, one.name, "version", one.version)]
-
-
-def _node(one: Published, nodes: dict[str, Node]) -> Node:
-    listed = nodes["policy"]["commitments"] if one.kind == "commitment" else nodes["calendars"]["calendars"]
-    mine = [node for node in listed if node["name"].text == one.name and node["enabled"].value is not False]
-    for node in mine:
-        if one.kind == "commitment" and (node["version"].text or "1") == one.version:
-            return node
-        if (
-            one.kind == "calendar"
-            and len(mine) > 1
-            and one.effective_from.date().isoformat() in str(node["effective_from"].value)
-        ):
-            return node
-    return mine[0]
-
-
 def read(settings: Settings) -> list[Published]:
     """All that was ever published, in its order. Raises Unreachable."""
     with topics.admin(settings):  # quick to say that nobody answers
@@ -133,10 +94,20 @@ def read(settings: Settings) -> list[Published]:
         return [Published.model_validate_json(record.value) for record in records if record.value]
 
 
-def publish(settings: Settings, at: datetime) -> int:
-    """Publish what is new; returns how many. A second time nothing is.
+def compare(inspection: Inspection, now: Sequence[Published], before: Sequence[Published]) -> None:
+    """Adds to `inspection` a fault for each part of the past that is not what was published, at its line in its file."""
+    past_versions.compare(inspection.nodes, now, before)
 
-    Raises InvalidConfiguration, with file, line and mend, if a past version was changed, and Unreachable.
+
+def publish(settings: Settings, at: datetime) -> int:
+    """Publish what is new; returns how many. A second time nothing is. Raises as `agree` does."""
+    return agree(settings, at)[1]
+
+
+def agree(settings: Settings, at: datetime) -> tuple[Agreement, int]:
+    """The agreement of the files, once what is new of it was published, and how many records that were.
+
+    Raises InvalidConfiguration, with file, line and mend, if the past was changed, and Unreachable.
     """
     inspection = Inspection(settings.deploy_dir)
     inspection.read_agreement()
@@ -144,12 +115,19 @@ def publish(settings: Settings, at: datetime) -> int:
     now, before = versions(inspection, at), read(settings)
     compare(inspection, now, before)
     inspection.refuse()
-    known = {(one.kind, one.name, one.version, one.content_hash) for one in before}
-    news = [one for one in now if (one.kind, one.name, one.version, one.content_hash) not in known]
+    news = _news(now, before)
     if news:
         with reachable(settings):
             few_records.send(settings, settings.topic(TOPIC), [(key(one), one.model_dump_json().encode()) for one in news])
-    return len(news)
+    assert inspection.agreement is not None, "files without faults make an agreement"
+    return inspection.agreement, len(news)
+
+
+def _news(now: Iterable[Published], before: Iterable[Published]) -> list[Published]:
+    """What was not published yet; of whole files also what is not the last one any more."""
+    known = {(one.kind, one.name, one.version, one.content_hash) for one in before if one.kind not in FILES}
+    known |= set({one.kind: (one.kind, one.name, one.version, one.content_hash) for one in before if one.kind in FILES}.values())
+    return [one for one in now if (one.kind, one.name, one.version, one.content_hash) not in known]
 
 
 def key(one: Published) -> bytes:
@@ -163,10 +141,11 @@ def described(settings: Settings, commitment: str, version: str, policy_version:
     A calendar's version on a receipt also counts the debtor's leave, so it is found by its name.
     """
     whole = policy_version.rpartition("+")[2]
-    return [
-        one
+    found = {
+        key(one): one  # a whole file is published again where it is in force again
         for one in read(settings)
         if (one.kind, one.name, one.version) == ("commitment", commitment, version)
         or (one.kind, one.content_hash) == ("policy", whole)
         or (one.kind, one.name) == ("calendar", calendar)
-    ]
+    }
+    return list(found.values())

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from schemas.fact import Tick
-from streams import liveness, metrics, microbatch
-from streams.check import load_agreement, load_sources
+from streams import liveness, metrics, microbatch, published
+from streams.check import load_sources
 from streams.clock import Clock
 from streams.connectors import declared_kinds
 from streams.lease import FAILED, die
@@ -60,12 +60,15 @@ class Ticker:
 def run(settings: Settings, clock: Clock) -> None:
     """Run the worker until SIGTERM or SIGINT.
 
-    Raises InvalidConfiguration (policy, calendars, people, sources, topics) and Unreachable before anything is consumed.
+    Raises InvalidConfiguration (policy, calendars, people, also where they are not what was published; sources, topics) and
+    Unreachable before anything is consumed.
     """
     topics = Topics(settings.topic("ats.facts"), settings.topic("sla.outcomes"), settings.topic("ats.rejected"))
+    declared = declared_kinds(load_sources(settings.deploy_dir))
+    agreement, _ = published.agree(settings, clock.now())
     tracker = Tracker(
-        load_agreement(settings.deploy_dir),
-        declared_kinds(load_sources(settings.deploy_dir)),
+        agreement,
+        declared,
         topics,
         Limits(horizon_days=settings.horizon_days),
         rejected=lambda reason: REJECTED.labels(ROLE, reason).inc(),

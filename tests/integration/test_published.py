@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from streams import check, published
+from streams import check, health, ports, published
 from streams.errors import InvalidConfiguration
+from streams.process import tail
 from streams.settings import ROOT, Settings
 from tests.conftest import MakeTopics
+from tests.workers import Heard, running, until
 
 pytestmark = pytest.mark.kafka
 
@@ -41,7 +43,7 @@ def test_it_is_published_once_and_without_names_or_contacts(settings: Settings) 
     assert published.publish(settings, AT) > 16
     assert published.publish(settings, AT) == 0
     found = published.read(settings)
-    assert {one.kind for one in found} == {"policy", "commitment", "calendar", "people"}
+    assert {one.kind for one in found} == {"policy", "commitment", "calendars", "calendar", "people"}
     assert len({published.key(one) for one in found}) == len(found)
     text = "".join(one.model_dump_json() for one in found)
     assert "Annika" not in text
@@ -111,3 +113,41 @@ def test_explain_can_name_what_a_version_said(settings: Settings) -> None:
     assert {one.kind for one in found} == {"commitment", "policy", "calendar"}
     (stanza,) = [one for one in found if one.kind == "commitment"]
     assert stanza.content["target"]["business_days"] == 3
+
+
+def test_a_file_that_is_in_force_again_is_the_last_one_published(settings: Settings) -> None:
+    published.publish(settings, AT)
+    change(settings, "policy.yaml", 'version: "2026.1"', 'version: "2026.2"')
+    assert published.publish(settings, AT) == 1
+    change(settings, "policy.yaml", 'version: "2026.2"', 'version: "2026.1"')
+    assert published.publish(settings, AT) == 1
+    assert published.publish(settings, AT) == 0
+    assert [one.version for one in published.read(settings) if one.kind == "policy"][-2:] == ["2026.2", "2026.1"]
+    agreement = check.load_agreement(settings.deploy_dir)
+    found = published.described(settings, "hold_intake", "1", agreement.policy_version, "de-berlin")
+    assert [one.kind for one in found].count("policy") == 1
+
+
+def test_a_large_company_is_published(settings: Settings) -> None:
+    path = settings.deploy_dir / "people.yaml"
+    more = [
+        f'  - {{key: q-{n}, name: Somebody {n}, team: platform, identities: {{greenhouse: ["9{n}"]}}}}' for n in range(12_000)
+    ]
+    path.write_text("\n".join([path.read_text().rstrip("\n"), *more]))
+    published.publish(settings, AT)
+    (people,) = [one for one in published.read(settings) if one.kind == "people"]
+    assert len(people.content["people"]) > 12_000
+
+
+def test_a_track_worker_started_by_itself_publishes_and_refuses_before_it_works(settings: Settings) -> None:
+    settings = replace(settings, track_metrics_port=ports.free(None, settings.host))
+    with running(settings, "worker", "track") as worker:
+        until(lambda: health.answers(f"http://{settings.host}:{settings.track_metrics_port}/readyz"), 60, worker)
+    assert worker.exit_code == 0
+    assert {one.kind for one in published.read(settings)} == {"policy", "commitment", "calendars", "calendar", "people"}
+    change(settings, "policy.yaml", "- name: hold_intake", "- name: hold_intakes")
+    with running(settings, "worker", "track") as worker:
+        until(lambda: not worker.alive(), 30)
+    assert worker.exit_code == 78
+    assert "commitment hold_intake, version 1, was published" in tail(worker.log)
+    assert Heard(settings).listen().outcomes == []
