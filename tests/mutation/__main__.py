@@ -33,7 +33,13 @@ SUMS = "tests/unit/test_stories.py::test_intervals_of_every_obligation_add_up_to
 #: Core modules, and the tests beside stories and oracle that belong to them (beside tests/unit/test_MODULE.py), quick ones first.
 TESTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(JUDGING, (SUMS, "tests/property/test_core_properties.py")),
+    "agreement": ("tests/unit/test_switched_off.py", SUMS),
+    "conditions": ("tests/unit/test_history.py",),
+    "timeline": ("tests/unit/test_interviews.py", "tests/property/test_core_properties.py"),
     "interviews": ("tests/unit/test_timeline.py", "tests/property/test_core_properties.py"),
+    "life": ("tests/unit/test_roster.py", SUMS),
+    "completeness": ("tests/unit/test_roster.py",),
+    "exceptions": ("tests/unit/test_verdict.py",),
     "calendars": ("tests/property/test_calendar_properties.py",),
     "wall_clock": ("tests/unit/test_calendars.py", "tests/property/test_calendar_properties.py"),
     "directory": (SUMS,),
@@ -87,7 +93,7 @@ def _run(
 ) -> None:
     killers = _killers(tree)
     try:
-        if by := _ask(killers, answers=str(Path(results.name).parent.resolve()), patience=20):
+        if by := _ask(killers, answers=str(Path(results.name).parent.resolve())):
             raise SystemExit(f"the oracle could not answer: {by}")
         for name, them in chosen.items():
             left = [m for m in them if f"{name} | {m.key}" not in known or (again and known[f"{name} | {m.key}"] is None)]
@@ -103,7 +109,7 @@ def _run(
             original = path.read_text()
             for number, mutant in enumerate(left, 1):
                 path.write_text(mutant.source)
-                by = known[f"{name} | {mutant.key}"] = _ask(killers, **question)
+                by = known[f"{name} | {mutant.key}"] = _ask(killers, mutant=True, **question)
                 results.write(json.dumps({"mutant": f"{name} | {mutant.key}", "by": by}) + "\n")
                 results.flush()
                 print(f"\r{name} {number}/{len(left)} ", end="", file=sys.stderr, flush=True)
