@@ -23,7 +23,7 @@ from typing import Any
 HISTORIES = 200
 ANSWERS = Path("oracle_answers.pickle")  #: in the copied tree
 PATIENCE = 4  #: a mistake may loop for ever: this many times the processor time that the module as it is takes, and some seconds
-MEMORY = 8 << 30
+MEMORY = 3 << 30
 #: Neither the core nor its tests: imported once.
 LIBRARIES = ("pydantic", "orjson", "holidays", "zoneinfo", "pytest", "hypothesis.strategies", "sqlalchemy", "structlog")
 
