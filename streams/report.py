@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -98,7 +99,7 @@ class Exceptional:
 def exceptions(settings: Settings) -> list[Exceptional]:
     """Every exception asked for, in the order of ids. Raises Unreachable."""
     requests: dict[str, Fact] = {}
-    approvals: dict[str, str | None] = {}
+    approvals: dict[str, list[str | None]] = {}
     with reader(settings) as consumer:
         for record in everything(consumer, settings.topic("ats.facts")):
             if b'"exception.' not in record.value:
@@ -107,11 +108,12 @@ def exceptions(settings: Settings) -> list[Exceptional]:
             if isinstance(fact, Fact) and fact.kind == "exception.requested":
                 requests.setdefault(str(fact.attributes.get("exception_id")), fact)
             elif isinstance(fact, Fact) and fact.kind == "exception.approved":
-                approvals[str(fact.attributes.get("exception_id"))] = fact.actor
-    return [_exceptional(name, fact, approvals.get(name)) for name, fact in sorted(requests.items())]
+                approvals.setdefault(str(fact.attributes.get("exception_id")), []).append(fact.actor)
+    return [_exceptional(name, fact, approvals.get(name, [])) for name, fact in sorted(requests.items())]
 
 
-def _exceptional(name: str, fact: Fact, approved_by: str | None) -> Exceptional:
+def _exceptional(name: str, fact: Fact, approvers: Sequence[str | None]) -> Exceptional:
+    another = [who for who in approvers if who != fact.actor]
     said = {key: str(value) for key, value in fact.attributes.items() if value is not None}
     return Exceptional(
         name,
@@ -122,7 +124,7 @@ def _exceptional(name: str, fact: Fact, approved_by: str | None) -> Exceptional:
         said.get("until", ""),
         said.get("reason_code", ""),
         fact.actor,
-        approved_by,
+        next(iter([*another, *approvers]), None),
     )
 
 
