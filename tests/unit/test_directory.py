@@ -133,6 +133,12 @@ def test_a_receipt_names_the_file_and_since_when_it_is_so() -> None:
     known = moved()
     assert known.version_at(MONDAY) == known.version
     assert known.version_at(JULY + timedelta(days=9)) == f"{known.version} from 2026-07-01T00:00:00Z"
+    august, september = (JULY + timedelta(days=n) for n in (31, 62))
+    several = people(*(person(effective_from=at) for at in (september, JULY, august)))
+    told = [
+        several.version_at(at).removeprefix(several.version) for at in (JULY, august - timedelta(seconds=1), august, september)
+    ]
+    assert told == [f" from 2026-{day}T00:00:00Z" for day in ("07-01", "07-01", "08-01", "09-01")]
     undated = people(person())
     assert undated.version_at(JULY) == undated.version
 
