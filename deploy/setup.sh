@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepare this machine and this clone, once: Debian packages, the virtual environment, Kafka's jars. Safe to run again: what is
+# Prepare this machine and this clone, once: Debian packages, the virtual environment, the compiled core, Kafka's jars. Safe to run again: what is
 # there is left alone, and then nothing is asked of the network. Needs root or sudo only where a package is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ find_python() {
   done
   return 1
 }
+has_headers() { [ -e "$("$1" -c 'import sysconfig; print(sysconfig.get_config_h_filename())')" ]; }
 can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 first_known() { # the first of these packages that this release has
   local name
@@ -53,6 +54,8 @@ install_packages() {
   postgres_is_there || { missing+=(postgresql); services+=(postgresql); }
   python=$(find_python) || missing+=(python)
   [ -z "$python" ] || [ -x .venv/bin/python ] || can_make_venv "$python" || missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+  have cc || missing+=(gcc libc6-dev)
+  [ -z "$python" ] || has_headers "$python" || missing+=(headers)
   if [ "${#missing[@]}" = 0 ]; then
     say "Debian packages: all there"
     return
@@ -65,7 +68,8 @@ install_packages() {
   for name in "${missing[@]}"; do # newer releases have only newer ones of these two
     case $name in
       java) packages+=("$(first_known openjdk-17-jre-headless default-jre-headless)") ;;
-      python) packages+=("$(first_known python3.11 python3)" "$(first_known python3.11-venv python3-venv)") ;;
+      python) packages+=("$(first_known python3.11 python3)" "$(first_known python3.11-venv python3-venv)" "$(first_known python3.11-dev python3-dev)") ;;
+      headers) packages+=("$(first_known "$("$python" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')" python3-dev)") ;;
       *) packages+=("$name") ;;
     esac
   done
@@ -97,4 +101,5 @@ install_python() {
 
 install_packages
 install_python
+say "core: $(.venv/bin/python -c 'from streams import compiled; print(compiled.make())')"
 say "Kafka: $(.venv/bin/python -m streams.kafka_node)"

@@ -13,23 +13,59 @@ from streams.conditions import Conditions
 from streams.directory import People
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Promise:
-    """A stanza of the policy with its conditions ready to be matched."""
+    """A stanza of the policy with its conditions ready to be matched, and at hand what is asked of it for every clock."""
 
-    commitment: Commitment
-    start: Conditions
-    in_order: tuple[Conditions, ...]  #: each alternative of `start` by itself, in order of preference
-    delays: bool  #: one of them starts the clock some time after the fact
-    stop: Conditions
-    cancel: Conditions
-    pause: Conditions
-    resume: Conditions
-    before: Conditions  #: of a quality: what must not have come first
-    good: Conditions
-    waits_for: tuple[Conditions, ...]  #: the clock starts only when of each of these one event is there
-    runs_with: frozenset[str]  #: the holders while whom a `clock: holder` runs
-    ends: datetime | None = None  #: from when on a later stanza of its name, one that is not enabled, switches it off
+    def __init__(
+        self,
+        commitment: Commitment,
+        waits_for: tuple[Conditions, ...],
+        known: dict[str, Conditions],
+        ends: datetime | None,
+    ) -> None:
+        """`known`: conditions made so far, see `_conditions`; `ends`: when a later stanza of its name switches it off."""
+        quality = commitment.quality
+        self.commitment = commitment
+        self.name = commitment.name
+        self.version = commitment.version
+        self.effective_from = commitment.effective_from
+        self.ends = ends
+        self.of_requisition = commitment.subject == "requisition"
+        self.of_interviewer = commitment.subject == "interviewer"
+        self.cycles = str(commitment.cycles)
+        self.sibling = commitment.sibling
+        self.judges_quality = quality is not None
+        self.owner = commitment.owner
+        self.fallback_owner = commitment.fallback_owner
+        self.start = _conditions(commitment.start, known)
+        #: each alternative of `start` by itself, in order of preference
+        self.in_order = tuple(_conditions((condition,), known) for condition in commitment.start)
+        #: one of them starts the clock some time after the fact
+        self.delays = any(condition.delay is not None for condition in commitment.start)
+        self.stop = _conditions(commitment.stop, known)
+        self.cancel = _conditions(commitment.cancel, known)
+        self.pause = _conditions(commitment.pause, known)
+        self.resume = _conditions(commitment.resume, known)
+        self.before = _conditions(quality.before if quality else (), known)  #: of a quality: what must not have come first
+        self.good = _conditions(quality.good if quality else (), known)
+        self.waits_for = waits_for  #: the clock starts only when of each of these one event is there
+        self.side: Side | None = None if commitment.side == "holder" else commitment.side  #: None: whoever holds the ball
+        self.runs_with_holder = commitment.clock == "holder"  #: runs only while one of `runs_with` holds the ball
+        self.runs_with = frozenset(map(str, Side)) if self.side is None else frozenset((str(self.side),))
+        self.applies = commitment.applies
+        self.target = commitment.target
+        self.targets = commitment.targets
+        self.warn_at = commitment.warn_at
+        self.on_change = str(commitment.on_change)
+
+
+class HolderChange:
+    """A row of the policy's holder table: who has the ball once a fact of this kind and condition happened."""
+
+    def __init__(self, rule: HolderRule) -> None:
+        self.holder = str(rule.holder)
+        self.state = rule.state
+        self.condition = Conditions((rule.when,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +81,8 @@ class Agreement:
     promises: dict[str, tuple[Promise, ...]] = field(init=False, repr=False, compare=False)
     of_requisitions: tuple[Promise, ...] = field(init=False, repr=False, compare=False)
     of_applications: tuple[Promise, ...] = field(init=False, repr=False, compare=False)  #: and of their interviewers
-    #: the holder table by fact kind, in the policy's order, each rule with its condition
-    holder_rules: dict[str, tuple[tuple[HolderRule, Conditions], ...]] = field(init=False, repr=False, compare=False)
+    #: the holder table by fact kind, in the policy's order
+    holder_rules: dict[str, tuple[HolderChange, ...]] = field(init=False, repr=False, compare=False)
     #: by kind of an application's fact, what a requisition's commitments look for
     digested: dict[str, tuple[Conditions, ...]] = field(init=False, repr=False, compare=False)
 
@@ -56,12 +92,12 @@ class Agreement:
         object.__setattr__(self, "stamp", f"{self.policy_version} {self.people.version}")
         object.__setattr__(self, "promises", _promises(self.policy))
         every = [promise for versions in self.promises.values() for promise in versions]
-        own = tuple(p for p in every if p.commitment.subject == "requisition")
+        own = tuple(p for p in every if p.of_requisition)
         object.__setattr__(self, "of_requisitions", own)
         object.__setattr__(self, "of_applications", tuple(p for p in every if p not in own))
-        rules: dict[str, tuple[tuple[HolderRule, Conditions], ...]] = {}
+        rules: dict[str, tuple[HolderChange, ...]] = {}
         for rule in self.policy.holders:
-            rules[rule.when.kind] = (*rules.get(rule.when.kind, ()), (rule, Conditions((rule.when,))))
+            rules[rule.when.kind] = (*rules.get(rule.when.kind, ()), HolderChange(rule))
         object.__setattr__(self, "holder_rules", rules)
         digested: dict[str, tuple[Conditions, ...]] = {}
         for commitment in self.policy.enabled():
@@ -74,7 +110,7 @@ class Agreement:
     def in_force(self, name: str, at: datetime) -> Promise | None:
         """The stanza of a commitment that judges an obligation started at `at`; None if none was in force, or it was over."""
         for promise in self.promises.get(name, ()):
-            if promise.commitment.effective_from <= at:
+            if promise.effective_from <= at:
                 return promise if promise.ends is None or at < promise.ends else None
         return None
 
@@ -90,7 +126,7 @@ def _promises(policy: Policy) -> dict[str, tuple[Promise, ...]]:
     known: dict[str, Conditions] = {}
     return {
         name: tuple(
-            _promise(commitment, _waits_for(versions[0], stanzas, known), known, _end(commitment, ends.get(name, ())))
+            Promise(commitment, _waits_for(versions[0], stanzas, known), known, _end(commitment, ends.get(name, ())))
             for commitment in versions
         )
         for name, versions in stanzas.items()
@@ -108,27 +144,6 @@ def _waits_for(
     if newest.contingent_on is not None and newest.contingent_on in stanzas:
         groups.append(_conditions(stanzas[newest.contingent_on][0].stop, known))
     return tuple(groups)
-
-
-def _promise(
-    commitment: Commitment, waits_for: tuple[Conditions, ...], known: dict[str, Conditions], ends: datetime | None
-) -> Promise:
-    quality = commitment.quality
-    return Promise(
-        commitment=commitment,
-        start=_conditions(commitment.start, known),
-        in_order=tuple(_conditions((condition,), known) for condition in commitment.start),
-        delays=any(condition.delay is not None for condition in commitment.start),
-        stop=_conditions(commitment.stop, known),
-        cancel=_conditions(commitment.cancel, known),
-        pause=_conditions(commitment.pause, known),
-        resume=_conditions(commitment.resume, known),
-        before=_conditions(quality.before if quality else (), known),
-        good=_conditions(quality.good if quality else (), known),
-        waits_for=waits_for,
-        runs_with=frozenset(Side) if commitment.side == "holder" else frozenset((commitment.side,)),
-        ends=ends,
-    )
 
 
 def _conditions(given: tuple[Condition, ...], known: dict[str, Conditions]) -> Conditions:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.policy import Target
@@ -21,19 +20,30 @@ from streams.life import Life
 Delay = Callable[[Promise, Event, Target], datetime]
 
 
-@dataclass(slots=True)
 class Clock:
     """One obligation before it is judged: what started it, what may end it."""
 
-    promise: Promise
-    cycle: int
-    started_at: datetime
-    start: Event
-    required: tuple[Event, ...]
-    stops: Sequence[Event]  #: candidates in order; the first that is not undone keeps the promise
-    cancel: Event | None
-    person: str | None = None  #: the interviewer who owes
-    interview_id: str | None = None
+    def __init__(
+        self,
+        promise: Promise,
+        cycle: int,
+        started_at: datetime,
+        start: Event,
+        required: tuple[Event, ...],
+        stops: Sequence[Event],
+        cancel: Event | None,
+        person: str | None = None,
+        interview_id: str | None = None,
+    ) -> None:
+        self.promise = promise
+        self.cycle = cycle
+        self.started_at = started_at
+        self.start = start
+        self.required = required
+        self.stops = stops  #: candidates in order; the first that is not undone keeps the promise
+        self.cancel = cancel
+        self.person = person  #: the interviewer who owes
+        self.interview_id = interview_id
 
 
 def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
@@ -42,8 +52,8 @@ def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
     It starts only when of each group in `promise.waits_for` one event is there. A clock whose start lies ahead (a delayed
     start) is yielded too; the caller leaves it out until its time comes.
     """
-    history, commitment = life.history, promise.commitment
-    silent = commitment.cycles == "repeats"
+    history = life.history
+    silent = promise.cycles == "repeats"
     starts = [e for e in _starts(promise, history) if not life.is_over(e, silent=silent)]
     if not starts:
         return
@@ -53,7 +63,7 @@ def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
         if not there:
             return
         needed = (*needed, there[0])
-    if commitment.subject == "interviewer":
+    if promise.of_interviewer:
         yield from _by_interviewer(promise, history, starts, needed)
     else:
         yield from _in_turn(promise, history, starts, needed, delay)
@@ -63,10 +73,9 @@ def _in_turn(
     promise: Promise, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
 ) -> Iterator[Clock]:
     """One clock after the other on a requisition or application."""
-    commitment = promise.commitment
     stops, cancels = history.matching(promise.stop), cancels_of(promise, history)
-    by_number = _nth_application(commitment.stop_count, stops) if commitment.subject == "requisition" else None
-    repeats, latest = commitment.cycles == "repeats", commitment.cycles == "latest"
+    by_number = _nth_application(promise.commitment.stop_count, stops) if promise.of_requisition else None
+    repeats, latest = promise.cycles == "repeats", promise.cycles == "latest"
     last: Key | None = None
     cycle = 0
     for first in starts:
@@ -85,13 +94,13 @@ def _in_turn(
         for event in needed:
             started_at = max(started_at, event.at)
         yield Clock(promise, cycle, started_at, start, needed, kept, cancel)
-        if last is None or commitment.cycles == "once":
+        if last is None or promise.cycles == "once":
             return
 
 
 def _starts(promise: Promise, history: History) -> Sequence[Event]:
     """The starting events. With `cycles: once` the alternatives are in order of preference; else any of them starts."""
-    if promise.commitment.cycles != "once" or len(promise.in_order) == 1:
+    if promise.cycles != "once" or len(promise.in_order) == 1:
         return history.matching(promise.start)
     for alternative in promise.in_order:
         hits = history.matching(alternative)
@@ -113,7 +122,7 @@ def cancels_of(promise: Promise, history: History) -> Sequence[Event]:
     found = history.matching(promise.cancel)
     if not history.of_kind("request.declined"):
         return found
-    about = (None, promise.commitment.name)
+    about = (None, promise.name)
     return [e for e in found if e.kind != "request.declined" or e.attributes.get("commitment") in about]
 
 

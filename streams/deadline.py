@@ -7,7 +7,6 @@ while it goes on. Gaps are disjoint and in order. A gap that starts at or after 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
@@ -22,15 +21,22 @@ MICROSECOND = timedelta(microseconds=1)
 REMEMBERED = 50_000  #: deadlines a calendar keeps at hand
 
 
-@dataclass(frozen=True, slots=True)
 class Due:
     """A deadline and its warning; both None while the clock stands still and they cannot be known."""
 
-    deadline: datetime | None
-    due_soon_at: datetime | None
-    base: datetime  #: the deadline as it would be without gaps
-    extended_us: int  #: by how much gaps moved it: working time, or wall-clock for elapsed and calendar targets
-    measure: Working | Wall
+    def __init__(
+        self,
+        deadline: datetime | None,
+        due_soon_at: datetime | None,
+        base: datetime,
+        extended_us: int,
+        measure: Working | Wall,
+    ) -> None:
+        self.deadline = deadline
+        self.due_soon_at = due_soon_at
+        self.base = base  #: the deadline as it would be without gaps
+        self.extended_us = extended_us  #: how far gaps moved it: working time, or wall-clock for elapsed and calendar targets
+        self.measure = measure
 
     def left_after(self, start: datetime, change: datetime, used: Fraction, warn_at: float, gaps: Sequence[Gap]) -> Due:
         """The same target with the share `used` of it gone at `change`: what is left of it runs from there."""

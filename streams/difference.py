@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +23,7 @@ KEPT = (
 KEPT_OF_RECEIPT = ("calendar", "calendar_source", "calendar_version", "policy_version", "people_version", "zone", "target")
 
 Kept = list[Any] | str | None  #: a list since schema 2 of the rows, text with the whole body before; nothing of an application
-Published = dict[str, tuple[str, Kept]]  #: subject id -> (fingerprint, what is kept)
+Published = dict[str, Sequence[Any]]  #: subject id -> fingerprint and what is kept; a list once it was a row's JSON
 
 
 def difference(published: Published, evaluation: Evaluation) -> Iterator[tuple[str, str, Body]]:

@@ -6,7 +6,7 @@ In: the agreed people file (`schemas.directory`). Pure. Names and contacts stay 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -80,8 +80,14 @@ class People:
 
     def _as_of(self, last: Stanza | None, at: datetime | None) -> Stanza | None:
         """Of all stanzas of what `last` is the last one of, the one in force; before the first, the first."""
-        several = self._versions.get(_name(type(last), last.key), ()) if last is not None and at is not None else ()
-        return next((one for one in reversed(several) if one.effective_from <= at), several[0]) if several else last
+        if last is None or at is None:
+            return last
+        several: Sequence[Stanza] = self._versions.get(_name(type(last), last.key), (last,))
+        in_force = several[0]
+        for one in several:
+            if one.effective_from <= at:
+                in_force = one
+        return in_force
 
     def version_at(self, at: datetime) -> str:
         """What a receipt calls the file an obligation started at `at` was judged by: its hash, and since when it is so."""

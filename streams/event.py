@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -20,27 +19,35 @@ Key = tuple[datetime, int, int, str]
 key_of = attrgetter("key")
 
 
-@dataclass(slots=True)
 class Event:
-    """A fact, or a moment derived from facts, in the life of one requisition or application. Never changed once made.
+    """A fact, or a moment derived from facts, in the life of one requisition or application. Never changed once made."""
 
-    (Not frozen: a frozen one takes four times as long to make, and every evaluation makes one for each fact.)
-    """
-
-    at: datetime
-    event_id: str
-    kind: str
-    attributes: Mapping[str, Any]
-    application_id: str | None = None
-    interview_id: str | None = None
-    person: str | None = None  #: person key
-    actor: str | None = None  #: person key
-    not_before: datetime | None = None
-    undone_at: datetime | None = None  #: a scorecard that was deleted then
-    backfill: bool = False
-    because: tuple[str, ...] = ()  #: of a derived moment, the facts it follows from
-    key: Key = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        stage = STAGE_RANK.get(self.attributes.get("stage"), -1) if self.attributes else -1
-        self.key = (self.at, KIND_RANK[self.kind], stage, self.event_id)
+    def __init__(
+        self,
+        at: datetime,
+        event_id: str,
+        kind: str,
+        attributes: Mapping[str, Any],
+        application_id: str | None = None,
+        interview_id: str | None = None,
+        person: str | None = None,
+        actor: str | None = None,
+        not_before: datetime | None = None,
+        undone_at: datetime | None = None,
+        backfill: bool = False,
+        because: tuple[str, ...] = (),
+    ) -> None:
+        self.at = at
+        self.event_id = event_id
+        self.kind = kind
+        self.attributes = attributes
+        self.application_id = application_id
+        self.interview_id = interview_id
+        self.person = person  #: person key
+        self.actor = actor  #: person key
+        self.not_before = not_before
+        self.undone_at = undone_at  #: a scorecard that was deleted then
+        self.backfill = backfill
+        self.because = because  #: of a derived moment, the facts it follows from
+        stage = STAGE_RANK.get(attributes.get("stage"), -1) if attributes else -1
+        self.key: Key = (at, KIND_RANK[kind], stage, event_id)

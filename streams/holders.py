@@ -7,12 +7,10 @@ nobody, so the intervals add up to its elapsed time exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.fact import DERIVED_KINDS
-from schemas.policy import HolderRule
-from streams.conditions import Conditions
+from streams.agreement import HolderChange
 from streams.event import Event
 from streams.roster import Roster
 
@@ -22,29 +20,29 @@ PRECEDENCE = {"talent_acquisition": 1, "hiring_manager": 2, "candidate": 3, "nob
 ROLE_OF = {"talent_acquisition": "recruiter", "hiring_manager": "hiring_manager"}
 
 
-@dataclass(slots=True)
 class Hold:
     """Who held the ball in [start, end); `end` None: still. What `schemas.outcome.Holding` says, in the making."""
 
-    start: datetime
-    end: datetime | None
-    holder: str
-    person: str | None
-    cause: str
-    state: str
+    def __init__(self, start: datetime, end: datetime | None, holder: str, person: str | None, cause: str, state: str) -> None:
+        self.start = start
+        self.end = end
+        self.holder = holder
+        self.person = person
+        self.cause = cause
+        self.state = state
 
 
-@dataclass(slots=True)
 class _Ball:
     """Where the ball is: what the application says, under what its requisition says."""
 
-    holder: str = "talent_acquisition"  #: until a fact says otherwise
-    state: str = "unknown"
-    paused: bool = False
-    closed: bool = False
-    closed_state: str = "closed"
+    def __init__(self) -> None:
+        self.holder = "talent_acquisition"  #: until a fact says otherwise
+        self.state = "unknown"
+        self.paused = False
+        self.closed = False
+        self.closed_state = "closed"
 
-    def take(self, rule: HolderRule, event: Event) -> None:
+    def take(self, rule: HolderChange, event: Event) -> None:
         """Facts of the requisition lie over the application's own: a hold or a close ends, and the ball is where it was."""
         if event.kind in DERIVED_KINDS and (self.closed or self.holder == "nobody"):
             return  # an interview's end or a late scorecard brings nobody back to life
@@ -63,7 +61,7 @@ class _Ball:
         return ("paused" if self.paused else self.holder), self.state
 
 
-Rules = Mapping[str, tuple[tuple[HolderRule, Conditions], ...]]  #: by fact kind, see `Agreement.holder_rules`
+Rules = Mapping[str, tuple[HolderChange, ...]]  #: by fact kind, see `Agreement.holder_rules`
 
 
 def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> list[Hold]:
@@ -74,11 +72,11 @@ def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> list[Hold
     is that of nobody and has no length: its start is the end of the application's life.
     """
     ball, found = _Ball(), list[Hold]()
-    together: list[tuple[HolderRule, Event]] = []
+    together: list[tuple[HolderChange, Event]] = []
     begun = False
     for event in events:
-        for rule, condition in rules.get(event.kind, ()):
-            if condition.match(event.kind, event.attributes):
+        for rule in rules.get(event.kind, ()):
+            if rule.condition.match(event.kind, event.attributes):
                 if together and together[0][1].at != event.at:
                     begun = _at_once(together, ball, found, roster, begun=begun)
                     together = []
@@ -89,7 +87,7 @@ def holdings(events: Iterable[Event], rules: Rules, roster: Roster) -> list[Hold
     return _by_person(found, roster) if any(roster.changes(role) for role in ROLE_OF.values()) else found
 
 
-def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[Hold], roster: Roster, *, begun: bool) -> bool:
+def _at_once(together: list[tuple[HolderChange, Event]], ball: _Ball, found: list[Hold], roster: Roster, *, begun: bool) -> bool:
     """What happened at one instant; returns whether the application has begun."""
     if len(together) > 1:
         together.sort(key=_precedence)
@@ -111,7 +109,7 @@ def _at_once(together: list[tuple[HolderRule, Event]], ball: _Ball, found: list[
     return True
 
 
-def _precedence(hit: tuple[HolderRule, Event]) -> int:
+def _precedence(hit: tuple[HolderChange, Event]) -> int:
     rule, event = hit
     lies_over = rule.holder == "nobody" and event.application_id is None
     return 0 if lies_over else PRECEDENCE.get(rule.holder, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from schemas.fact import Fact
 from streams.directory import People
@@ -27,7 +28,7 @@ class _Interview:
     dropped_at: datetime | None
     interviewers: tuple[str, ...]
     scorecards: Mapping[str, str]  #: scorecard id -> interviewer
-    step: object
+    step: Any
     booked: tuple[Event, ...]
     backfill: bool
     fact_id: str  #: of its latest version
@@ -210,7 +211,7 @@ def _booked(versions: Sequence[Fact]) -> tuple[Event, ...]:
     At the latest when it was created, or began: what took place had been booked, if only recorded afterwards.
     """
     found: list[Event] = []
-    time: object = None
+    time: Any = None
     for version in versions:
         new_time = version.attributes.get("ends_at")
         if found and new_time == time:

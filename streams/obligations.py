@@ -204,12 +204,11 @@ def _judge(
     due: datetime | None = None
     delay = partial(_delay, life, agreement)
     for promise in promises:
-        commitment = promise.commitment
         for clock in clocks(promise, life, delay):
             started_at = clock.started_at
-            if agreement.in_force(commitment.name, started_at) is not promise:
+            if agreement.in_force(promise.name, started_at) is not promise:
                 continue
-            if commitment.applies and not applies(commitment, life, agreement, started_at):
+            if promise.applies and not applies(promise, life, agreement, started_at):
                 continue
             if started_at > as_of:
                 due = _earliest(due, started_at)
@@ -224,8 +223,7 @@ def _judge(
 
 def _delay(life: Life, agreement: Agreement, promise: Promise, event: Event, target: Target) -> datetime:
     """A delayed start, counted on the debtor's calendar."""
-    commitment = promise.commitment
-    debtor = life.roster.owner(commitment.owner or "recruiter", commitment.fallback_owner, event.at)
+    debtor = life.roster.owner(promise.owner or "recruiter", promise.fallback_owner, event.at)
     team = life.roster.team(event.at)
     calendar, _ = agreement.people.calendar_for(debtor, team, agreement.calendars, event.at, event.at)
     return delayed(event.at, target, calendar)

@@ -49,7 +49,7 @@ class Said:
         at, when = clock.started_at, terms.when
         parts: list[object] = [
             self._agreement.stamp,
-            clock.promise.commitment.version,
+            clock.promise.version,
             judged.side,
             judged.owner,
             *life.parties(at),
@@ -75,7 +75,7 @@ class Said:
         """The obligation as it is published."""
         judged, life = self.judged, self._life
         clock, ruling, terms = judged.clock, judged.ruling, judged.owed.terms
-        commitment, at, when = clock.promise.commitment, clock.started_at, terms.when
+        promise, at, when = clock.promise, clock.started_at, terms.when
         cut = [
             (piece, terms.calendar.working_us(piece[0], piece[1]))
             for piece in pieces(life, at, judged.until, judged.owed.gaps, judged.side)
@@ -86,8 +86,8 @@ class Said:
             "type": "obligation",
             "obligation_id": judged.obligation_id,
             "tenant": life.tenant,
-            "commitment": commitment.name,
-            "commitment_version": commitment.version,
+            "commitment": promise.name,
+            "commitment_version": promise.version,
             "side": judged.side,
             "owner": judged.owner,
             "team": team,
@@ -99,7 +99,7 @@ class Said:
             "verdict": ruling.verdict,
             "reason": ruling.reason,
             "started_at": at,
-            "due_soon_at": when.due_soon_at if commitment.quality is None else None,
+            "due_soon_at": when.due_soon_at if not promise.judges_quality else None,
             "deadline": judged.deadline,
             "ended_at": judged.ended_at,
             "elapsed_us": (judged.until - at) // MICROSECOND,

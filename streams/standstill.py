@@ -17,9 +17,8 @@ def gaps_of(promise: Promise, life: Life, start: datetime, until: datetime, *, e
 
     An open gap of a clock that ended ends with it.
     """
-    commitment = promise.commitment
     found: list[Gap] = []
-    if commitment.clock == "holder" and life.application_id is not None:
+    if promise.runs_with_holder and life.application_id is not None:
         runs_with, holdings = promise.runs_with, life.holdings
         for index in range(max(0, life.place(start)), len(holdings)):
             hold = holdings[index]
@@ -27,7 +26,7 @@ def gaps_of(promise: Promise, life: Life, start: datetime, until: datetime, *, e
                 break
             if hold.holder not in runs_with:
                 found.append((hold.start, hold.end))
-    if commitment.pause and life.history.matching(promise.pause):
+    if life.history.matching(promise.pause):
         found += _pauses(promise, life)
         found.sort(key=lambda gap: gap[0])
     return _union(found, start, until, ended=ended) if found else found

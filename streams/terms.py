@@ -7,12 +7,11 @@ deadline moves it, and a target may follow attributes that change on the way (`o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
 from schemas.outcome import Side
-from schemas.policy import Commitment, Target
+from schemas.policy import Target
 from streams.agreement import Agreement, Promise
 from streams.calendars import Calendar
 from streams.conditions import fits
@@ -25,29 +24,29 @@ ROLES = {Side.TALENT_ACQUISITION: "recruiter", Side.HIRING_MANAGER: "hiring_mana
 SIDES = {str(side): side for side in Side}
 
 
-@dataclass(frozen=True, slots=True)
 class Terms:
     """When a clock is due, and on whose calendar that was counted."""
 
-    calendar: Calendar
-    calendar_source: str
-    when: Due
-    target: Target
-    started_at: datetime  #: later than the clock's start where a change started it anew
+    def __init__(self, calendar: Calendar, calendar_source: str, when: Due, target: Target, started_at: datetime) -> None:
+        self.calendar = calendar
+        self.calendar_source = calendar_source
+        self.when = when
+        self.target = target
+        self.started_at = started_at  #: later than the clock's start where a change started it anew
 
 
-@dataclass(frozen=True, slots=True)
 class Owed:
     """Where a clock stands still, and its terms."""
 
-    gaps: Sequence[Gap]
-    terms: Terms
+    def __init__(self, gaps: Sequence[Gap], terms: Terms) -> None:
+        self.gaps = gaps
+        self.terms = terms
 
 
-def side_at(commitment: Commitment, life: Life, at: datetime) -> Side:
+def side_at(promise: Promise, life: Life, at: datetime) -> Side:
     """The side that owes at `at`; with `side: holder` the one that holds the ball then, or held it last."""
-    if commitment.side != "holder":
-        return commitment.side
+    if promise.side is not None:
+        return promise.side
     for place in range(life.place(at), -1, -1):
         side = SIDES.get(life.holdings[place].holder)
         if side is not None:
@@ -55,17 +54,17 @@ def side_at(commitment: Commitment, life: Life, at: datetime) -> Side:
     return Side.TALENT_ACQUISITION
 
 
-def owner_at(commitment: Commitment, person: str | None, life: Life, at: datetime) -> str:
+def owner_at(promise: Promise, person: str | None, life: Life, at: datetime) -> str:
     """The key of who owes at `at`: `person`, the interviewer of a clock of theirs, else whoever has the role then."""
     if person is not None:
         return person
-    role = commitment.owner or ROLES[side_at(commitment, life, at)]
-    return life.roster.owner(role, commitment.fallback_owner, at)
+    role = promise.owner or ROLES[side_at(promise, life, at)]
+    return life.roster.owner(role, promise.fallback_owner, at)
 
 
-def applies(commitment: Commitment, life: Life, agreement: Agreement, at: datetime) -> bool:
+def applies(promise: Promise, life: Life, agreement: Agreement, at: datetime) -> bool:
     """Whether the commitment is for requisitions like this one, as it was at `at`."""
-    return not commitment.applies or fits(commitment.applies, _traits(life, agreement, at))
+    return not promise.applies or fits(promise.applies, _traits(life, agreement, at))
 
 
 def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until: datetime, *, ended: bool) -> Owed:
@@ -78,18 +77,18 @@ def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until
     found = life.owed.get(key) if shared else None
     if found is None:
         gaps = gaps_of(promise, life, clock.started_at, until, ended=ended)
-        found = Owed(gaps, _terms(promise.commitment, clock, life, agreement, gaps, until))
+        found = Owed(gaps, _terms(promise, clock, life, agreement, gaps, until))
         if shared:
             life.owed[key] = found
     return found
 
 
-def _terms(commitment: Commitment, clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime) -> Terms:
+def _terms(promise: Promise, clock: Clock, life: Life, agreement: Agreement, gaps: Sequence[Gap], until: datetime) -> Terms:
     at, people = clock.started_at, agreement.people
-    debtor, team = owner_at(commitment, clock.person, life, at), life.roster.team(at)
+    debtor, team = owner_at(promise, clock.person, life, at), life.roster.team(at)
     calendar, source = people.calendar_for(debtor, team, agreement.calendars, at, at)
     while True:
-        found = _on(calendar, source, commitment, clock, life, agreement, gaps, until)
+        found = _on(calendar, source, promise, clock, life, agreement, gaps, until)
         known_at = max(at, found.when.deadline or found.when.base)
         moved, source = people.calendar_for(debtor, team, agreement.calendars, at, known_at)
         if moved is calendar or moved.version == calendar.version:
@@ -100,7 +99,7 @@ def _terms(commitment: Commitment, clock: Clock, life: Life, agreement: Agreemen
 def _on(
     calendar: Calendar,
     source: str,
-    commitment: Commitment,
+    promise: Promise,
     clock: Clock,
     life: Life,
     agreement: Agreement,
@@ -108,36 +107,36 @@ def _on(
     until: datetime,
 ) -> Terms:
     start = clock.started_at
-    target = _target(commitment, life, agreement, start)
-    when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
-    if not commitment.targets or commitment.on_change == "pinned":
+    target = _target(promise, life, agreement, start)
+    when = due(start, target, promise.warn_at, gaps, calendar, clock.start.attributes)
+    if not promise.targets or promise.on_change == "pinned":
         return Terms(calendar, source, when, target, start)
     passed_on = (at for at, _ in life.roster.changes("hiring_manager"))  # to another team, perhaps
     used, since = Fraction(0), start
     for change in sorted({*life.traits.changes(start, until), *(at for at in passed_on if start < at <= until)}):
-        new = _target(commitment, life, agreement, change)
+        new = _target(promise, life, agreement, change)
         if when.deadline is not None and change >= when.deadline:
             break  # what changes after the deadline does not undo a breach
         if new == target:
             continue
         used, since = min(Fraction(1), used + used_share(start, since, change, when, gaps)), change
-        if commitment.on_change == "reset":  # what stood still before does not count any more, either
+        if promise.on_change == "reset":  # what stood still before does not count any more, either
             start, gaps = change, [(max(begin, change), end) for begin, end in gaps if end is None or end > change]
         target = new
-        when = due(start, target, commitment.warn_at, gaps, calendar, clock.start.attributes)
-        if commitment.on_change == "forward":
-            when = when.left_after(start, change, used, commitment.warn_at, gaps)
+        when = due(start, target, promise.warn_at, gaps, calendar, clock.start.attributes)
+        if promise.on_change == "forward":
+            when = when.left_after(start, change, used, promise.warn_at, gaps)
     return Terms(calendar, source, when, target, start)
 
 
-def _target(commitment: Commitment, life: Life, agreement: Agreement, at: datetime) -> Target:
-    if commitment.targets:
+def _target(promise: Promise, life: Life, agreement: Agreement, at: datetime) -> Target:
+    if promise.targets:
         traits = _traits(life, agreement, at)
-        for rule in commitment.targets:
+        for rule in promise.targets:
             if fits(rule.when, traits):
                 return rule.target
-    assert commitment.target is not None  # a sibling has a target, `check` holds that
-    return commitment.target
+    assert promise.target is not None  # a sibling has a target, `check` holds that
+    return promise.target
 
 
 def _traits(life: Life, agreement: Agreement, at: datetime) -> dict[str, object]:

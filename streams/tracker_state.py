@@ -77,4 +77,5 @@ class TrackerState:
 
     def has_told(self, requisition_id: str, application_id: str | None, subject: str, fingerprint: str) -> bool:
         """Whether the tracker believes that it said this of the subject last."""
-        return self.row(subject_key(requisition_id, application_id)).published.get(subject, ("", ""))[0] == fingerprint
+        told = self.row(subject_key(requisition_id, application_id)).published.get(subject)
+        return told is not None and bool(told[0] == fingerprint)

@@ -6,7 +6,6 @@ deadline, afterwards the promise is missed; a declined request cancels at any ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.outcome import Side, Verdict
@@ -22,28 +21,38 @@ from streams.life import Life
 from streams.terms import Owed, owed, owner_at, side_at
 
 
-@dataclass(frozen=True, slots=True)
 class Ruling:
     """The verdict on one clock, and the event that ended it."""
 
-    verdict: Verdict
-    reason: str
-    ended: Event | None = None
-    uncertain: bool = False
+    def __init__(self, verdict: Verdict, reason: str, ended: Event | None = None, *, uncertain: bool = False) -> None:
+        self.verdict = verdict
+        self.reason = reason
+        self.ended = ended
+        self.uncertain = uncertain
 
 
-@dataclass(slots=True)
 class Judged:
     """One obligation, judged; `receipt` makes of it what is published."""
 
-    clock: Clock
-    owed: Owed
-    ruling: Ruling
-    obligation_id: str
-    deadline: datetime | None
-    until: datetime  #: its end, or as_of while it is open
-    side: Side
-    owner: str
+    def __init__(
+        self,
+        clock: Clock,
+        owed: Owed,
+        ruling: Ruling,
+        obligation_id: str,
+        deadline: datetime | None,
+        until: datetime,
+        side: Side,
+        owner: str,
+    ) -> None:
+        self.clock = clock
+        self.owed = owed
+        self.ruling = ruling
+        self.obligation_id = obligation_id
+        self.deadline = deadline
+        self.until = until  #: its end, or as_of while it is open
+        self.side = side
+        self.owner = owner
 
     @property
     def ended_at(self) -> datetime | None:
@@ -53,11 +62,11 @@ class Judged:
 
 def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Completeness, as_of: datetime) -> Judged:
     """The obligation of one clock as of `as_of`."""
-    commitment, started_at = clock.promise.commitment, clock.started_at
-    timed = clock.promise
-    if commitment.sibling is not None:
+    promise, started_at = clock.promise, clock.started_at
+    timed = promise
+    if promise.sibling is not None:
         # without a clock of its own: due when its sibling is, so with the sibling's pauses and on its debtor's calendar
-        timed = agreement.in_force(commitment.sibling, started_at) or timed
+        timed = agreement.in_force(promise.sibling, started_at) or timed
     for stop in (*clock.stops, None):  # the first that was not taken back before it was due
         end = None if stop is None else stop.at
         if clock.cancel is not None and (end is None or clock.cancel.at < end):
@@ -70,13 +79,13 @@ def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Complete
     ruling = _rule(clock, life, stop, deadline, completeness, as_of)
     until = as_of if ruling.ended is None else max(ruling.ended.at, started_at)
     decided = until if deadline is None or until < deadline else deadline
-    side = side_at(commitment, life, decided)
-    owner = owner_at(commitment, clock.person, life, decided)
+    side = side_at(promise, life, decided)
+    owner = owner_at(promise, clock.person, life, decided)
     return Judged(clock, terms, ruling, _id(clock, life), deadline, until, side, owner)
 
 
 def _id(clock: Clock, life: Life) -> str:
-    parts = [clock.promise.commitment.name, life.requisition_id]
+    parts = [clock.promise.name, life.requisition_id]
     for whole in (life.application_id, clock.interview_id):
         if whole:
             parts.append(whole.rpartition("/")[2])
@@ -96,7 +105,7 @@ def _rule(
     cancel = clock.cancel
     if cancel is not None and (stop is None or cancel.key < stop.key):
         return _cancelled(clock, life, cancel, deadline)
-    if clock.promise.commitment.quality is not None:
+    if clock.promise.judges_quality:
         return _quality(clock, life, stop, deadline, as_of)
     if stop is not None:
         return _stopped(clock, life, stop, deadline)
@@ -119,7 +128,7 @@ def _undone(stop: Event, deadline: datetime | None) -> bool:
 def _cancelled(clock: Clock, life: Life, cancel: Event, deadline: datetime | None) -> Ruling:
     if deadline is None or cancel.at < deadline:
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} before the deadline", cancel)
-    if clock.promise.commitment.quality is not None:  # what is done later belongs to another clock
+    if clock.promise.judges_quality:  # what is done later belongs to another clock
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} before anything was done that could be judged", cancel)
     return _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
 
@@ -173,4 +182,4 @@ def _missed(clock: Clock, life: Life, deadline: datetime, reason: str, ended: Ev
 
 
 def _excused(clock: Clock, life: Life, deadline: datetime) -> bool:
-    return excused_by(clock.promise.commitment.name, life.history, deadline) is not None
+    return excused_by(clock.promise.name, life.history, deadline) is not None
