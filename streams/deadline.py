@@ -52,7 +52,8 @@ def due(
     """Deadline of `target` for a clock started at `start`, and the warning after the share `warn_at` of it.
 
     Hours are consumed while the clock runs. Days are counted first; each gap then extends the deadline by the working
-    time it took (wall-clock time for calendar days), so a handover costs the debtor nothing and gives them nothing.
+    time it took (wall-clock time for calendar days), so a handover costs the debtor nothing and gives them nothing. Nothing is
+    due while the clock stands still: what has no time left when it runs again is due then, or at the next opening.
     `attributes` are those of the starting fact, for `until` targets; gaps do not move such a date.
     """
     if target.until is not None:
@@ -70,6 +71,8 @@ def due(
             return Due(None, _soon(start, warn_at, gaps, plain), base, extended, measure)
         length = measure.between(begin, end)
         deadline, extended = measure.add(deadline, length), extended + length
+        if deadline < end:  # there was no time left, and it came back when nobody works
+            deadline = calendar.next_opening(end)
     return Due(deadline, _soon(start, warn_at, gaps, plain), base, extended, measure)
 
 

@@ -76,7 +76,9 @@ def judge(clock: Clock, life: Life, agreement: Agreement, completeness: Complete
         deadline = terms.terms.when.deadline
         if stop is None or not _undone(stop, deadline):
             break
-    ruling = _rule(clock, life, stop, deadline, completeness, as_of)
+    # nothing is due while the clock stands still: what ends it then comes before the deadline
+    stood = end is not None and bool(terms.gaps) and terms.gaps[-1][1] == known_until and (deadline or known_until) >= known_until
+    ruling = _rule(clock, life, stop, None if stood else deadline, completeness, as_of)
     until = as_of if ruling.ended is None else max(ruling.ended.at, started_at)
     decided = until if deadline is None or until < deadline else deadline
     side = side_at(promise, life, decided)

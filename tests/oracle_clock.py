@@ -168,6 +168,7 @@ class Terms:
             self._follow(clock.started, until)
         moved, stands = self._moved(until)
         self.deadline: Fraction | None = None if stands else moved
+        self.stood = ended and until > clock.started and bool(self.still[until - 1]) and moved >= until
         self.base = self.course.base
 
     def _target(self, minute: int) -> Stanza:
@@ -218,7 +219,9 @@ class Terms:
             if first < 0 or first >= due:
                 break
             last = self.still.find(0, first, until + 1)
-            due = later(due, course.counts.count(1, first, until if last < 0 else last), course.counts)
+            end = until if last < 0 else last
+            due = later(due, course.counts.count(1, first, end), course.counts)
+            due = Fraction(self.week.opening(end)) if due < end else due  # no time left, and nobody works
             if last < 0:
                 return due, True
             at = last

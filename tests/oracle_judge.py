@@ -91,7 +91,8 @@ class Judge:
             if stop is None or stop.undone is None or (deadline is not None and stop.undone > deadline):
                 break
             self.seen.add("a scorecard deleted before it was due")
-        verdict, ended_by, uncertain = self._verdict(clock, life, stop, deadline)
+        # nothing is due while the clock stands still
+        verdict, ended_by, uncertain = self._verdict(clock, life, stop, None if terms.stood else deadline)
         ended = max(started, ended_by.minute) if ended_by else None
         until = self.now if ended is None else ended
         decided = until if deadline is None else min(until, int(deadline))
