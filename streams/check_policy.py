@@ -12,6 +12,8 @@ from streams.wall_clock import zone_of
 from streams.yaml_lines import Node
 
 KINDS = (*FACT_KINDS, *DERIVED_KINDS)
+#: Facts that reach a requisition by themselves.
+OF_REQUISITIONS = ("requisition.", "request.", "exception.", "recruiter.")
 CONDITIONS = ("start", "requires", "stop", "cancel", "pause", "resume")
 #: No target is longer: a promise for later than a year is a typing error (and calendars are searched 400 days ahead).
 LONGEST_DAYS = 366
@@ -33,6 +35,7 @@ def check_policy(policy: Node) -> None:
             _target(rule["target"])
         _quality(commitment)
         _stanza(commitment)
+        _within_reach(commitment)
     _links(policy["commitments"])
     refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"from {dated(stanza)}"))
     refuse_doubled(policy["commitments"], "commitment", lambda stanza: _named(stanza, f"version {stanza['version'].text or '1'}"))
@@ -125,6 +128,30 @@ def _stanza(commitment: Node) -> None:
         commitment["resume"].fault("nothing begins a pause that this could end; add pause, or remove resume")
 
 
+def _within_reach(commitment: Node) -> None:
+    """What a subject never hears of neither starts nor stops its clocks.
+
+    A requisition hears of its applications' facts, by what starts, stops or is required, but not of the moments derived from
+    them, and nothing that happens to one of them cancels or pauses it. An interviewer's clock starts with the end of the
+    interview, which tells who the interviewers are, and is stopped by a fact that names one.
+    """
+    subject = commitment["subject"].text
+    for part in CONDITIONS:
+        for condition in commitment[part]:
+            kind = condition["kind"]
+            if kind.text not in KINDS:
+                continue
+            own = (kind.text or "").startswith(OF_REQUISITIONS)
+            if subject == "requisition" and not own and (part in ("cancel", "pause", "resume") or kind.text in DERIVED_KINDS):
+                kind.fault(
+                    f"{kind.text} is about one application and never reaches the requisition; remove it, or use its subject"
+                )
+            elif subject == "interviewer" and part == "start" and kind.text != "interview.ended":
+                kind.fault(f"{kind.text} does not tell who the interviewers are, so no clock starts; use interview.ended")
+            elif subject == "interviewer" and part == "stop" and kind.text != "scorecard.submitted":
+                kind.fault(f"{kind.text} names no interviewer, so it never stops a clock of one; use scorecard.submitted")
+
+
 def _quality(commitment: Node) -> None:
     """What is judged is the fact that stopped the clock, so it has to be one that can stop it."""
     quality, stops = commitment["quality"], {stop["kind"].text for stop in commitment["stop"]}
@@ -155,6 +182,10 @@ def _links(commitments: Node) -> None:
                 named.fault(f"{named.text} is about another subject, so it has no deadline for this one; name one of its own")
             elif key == "sibling" and other["target"].value is None:
                 named.fault(f"{named.text} has no target either; name the commitment that has the clock")
+            elif key == "contingent_on" and stanza["subject"].text == "requisition" != other["subject"].text:
+                named.fault(
+                    f"{named.text} is kept for one application, of which the requisition never hears; use requires instead"
+                )
             elif key == "contingent_on" and isinstance(other["stop_count"].value, int) and other["stop_count"].value > 1:
                 named.fault(f"{named.text} is kept by {other['stop_count'].value} facts; wait for it with requires instead")
     _siblings_in_force(commitments)

@@ -17,6 +17,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("policy.yaml", "calendars.yaml", "people.yaml", "stages.yaml", "sources.yaml")
 
 
+INTERVIEWERS = "owner: interviewer\n    start: [{kind: interview.ended}]"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in FILES:
@@ -52,6 +55,17 @@ def test_the_samples_have_no_fault_and_no_warning(folder: Path) -> None:
         ("policy.yaml", "target: {business_days: 3}", "target: {business_days: 3, elapsed_hours: 2}", "exactly one of"),
         ("policy.yaml", "target: {business_days: 3}", "target: {business_days: 3000}", "longer than 366 days"),
         ("policy.yaml", "sibling: submit_feedback", "sibling: submit_feedbak", "did you mean submit_feedback?"),
+        # stops and starts that can never be reached
+        (
+            "policy.yaml",
+            "stop: [{kind: requisition.intake_held}]",
+            "stop: [{kind: interview.ended}]",
+            "never reaches the requisition",
+        ),
+        ("policy.yaml", "      - {kind: requisition.closed}", "      - {kind: offer.sent}", "never reaches the requisition"),
+        ("policy.yaml", "stop: [{kind: scorecard.submitted}]", "stop: [{kind: offer.sent}]", "use scorecard.submitted"),
+        ("policy.yaml", INTERVIEWERS, INTERVIEWERS.replace("ended", "booked"), "use interview.ended"),
+        ("policy.yaml", "cancel: *requisition_over", "cancel: []\n    contingent_on: decide", "use requires instead"),
         ("policy.yaml", "contingent_on: approve_offer", "contingent_on: first_slate", "wait for it with requires"),
         ("policy.yaml", "objective: 0.95", "objektive: 0.95", "objektive"),
         ("calendars.yaml", "zone: Europe/Berlin", "zone: Berlin", "IANA"),
