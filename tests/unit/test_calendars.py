@@ -128,6 +128,12 @@ def test_calendar_days_count_every_day() -> None:
     assert BERLIN.add_calendar_days(berlin("05-08T18:30"), 2) == berlin("05-10T18:30")
 
 
+def test_no_time_at_all_ends_where_it_starts_or_at_the_next_opening_of_a_working_day() -> None:
+    evening = berlin("05-08T18:30")
+    assert BERLIN.add_calendar_days(evening, 0) == BERLIN.add_working(evening, 0) == evening
+    assert BERLIN.add_business_days(evening, 0) == berlin("05-11T09:00")
+
+
 def test_a_date_that_a_zone_left_out_is_no_working_day() -> None:
     samoa = calendar("Pacific/Apia", {day: ["09:00-17:00"] for day in WEEK})
     assert samoa.add_business_days(utc("2011-12-29T10:00-10:00"), 1) == utc("2012-01-02T10:00+14:00")

@@ -70,6 +70,16 @@ def test_of_a_stop_and_a_cancel_in_one_instant_the_first_by_kind_ends_the_clock(
     assert review(rejected, closed.model_copy(update={"application_id": None})).verdict == Verdict.CANCELLED
 
 
+def test_what_comes_after_the_end_of_a_clock_moves_its_deadline_no_more() -> None:
+    """Withdrawn, then a hold of the requisition, then a stage that would have kept the promise."""
+    withdrawn = fact("application.withdrawn", START + DAY / 2)
+    hold = of_requisition("requisition.held", START + DAY), of_requisition("requisition.resumed", START + DAY * 1.1)
+    done = fact("application.stage_changed", START + DAY * 1.5, attributes={"stage": "interview"})
+    for end, verdict in ((withdrawn, Verdict.CANCELLED), (done.model_copy(update={"occurred_at": START + DAY / 2}), Verdict.MET)):
+        found = review(end, *hold, done.model_copy(update={"fact_id": "later"}))
+        assert (found.verdict, found.deadline, found.ended_at) == (verdict, DUE, START + DAY / 2)
+
+
 def test_what_may_have_been_done_at_the_very_deadline_is_decided_for_the_debtor() -> None:
     for late, verdict in ((timedelta(), (Verdict.MET, True)), (INSTANT, (Verdict.MISSED, False))):
         more: dict[str, Any] = {"occurred_at_source": "poll", "occurred_not_before": DUE + late}
