@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.policy import Target
 from streams.calendars import Calendar
 from streams.deadline import Gap, due
+from tests.property.test_calendar_properties import Oracle, situations
 from tests.stories import agreement
 
 CALENDARS = agreement().calendars
@@ -82,3 +83,43 @@ def test_an_open_gap_leaves_no_deadline(start: datetime, name: str) -> None:
     gaps: list[Gap] = [(start, None)]
     found = due(start, Target(business_days=2), 0.5, gaps, CALENDARS.at(name, start), {})
     assert (found.deadline, found.due_soon_at) == (None, None)
+
+
+units = st.sampled_from(["business_hours", "elapsed_hours", "business_days", "calendar_days"])
+
+
+@settings(max_examples=120, deadline=None)
+@given(situations(), units, st.integers(1, 5), st.integers(0, 59))
+def test_what_lies_between_start_and_deadline_is_the_target_in_every_zone(
+    situation: tuple[Calendar, Oracle, datetime], unit: str, n: int, second: int
+) -> None:
+    """Near holidays, leave, part-days and both changes of clocks: hours are counted by the minute, days by their local dates."""
+    calendar, wall, start = situation
+    opening = wall.opening(start)
+    assume(opening is not None or unit in ("elapsed_hours", "calendar_days"))
+    start += timedelta(seconds=second)
+    assume(any(wall.weekly.values()))
+    deadline = due(start, Target.model_validate({unit: n}), 0.5, [], calendar, {}).deadline
+    assert deadline is not None
+    if unit == "elapsed_hours":
+        assert deadline - start == timedelta(hours=n)
+    elif unit == "business_hours":
+        seconds = [start + timedelta(seconds=s) for s in range(60 - second)]  # the minute that has begun, and whole ones after it
+        whole = start + timedelta(seconds=60 - second) if second else start
+        counted = sum(map(wall.works, seconds)) if second else 0
+        while whole < deadline:
+            counted += wall.works(whole) * min(60, int((deadline - whole).total_seconds()))
+            whole += MINUTE
+        assert counted == n * 3600
+    elif unit == "calendar_days":
+        begun, ended = wall.reads(start), wall.reads(deadline)
+        skipped = ended > begun + timedelta(days=n)  # such a time is not there, or not even such a date
+        assert skipped or ended == begun + timedelta(days=n)
+        assert not skipped or wall.reads(deadline - timedelta(microseconds=1)) < begun + timedelta(days=n)
+    else:
+        assert opening is not None
+        first, last = wall.reads(opening).date(), wall.reads(deadline).date()
+        every = [opening + m * MINUTE for m in range(-1440, int((deadline - opening) / MINUTE) + 1500)]
+        worked = {wall.reads(at).date() for at in every if wall.works(at)}
+        assert len({day for day in worked if first < day <= last}) == n
+        assert last in worked
