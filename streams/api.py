@@ -188,14 +188,18 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         requisition: str | None = None,
         application: str | None = None,
         person: str | None = None,
+        period: Annotated[str | None, Query(description="of a month, YYYY-MM; else from the beginning")] = None,
     ) -> dict[str, Any]:
         """How long each side has held the ball up to now, by the wall clock and on the calendar of who held it."""
         names = [name.strip() for name in by.split(",") if name.strip()]
         if unknown := [name for name in names or ["nothing"] if name not in holding_time.BY]:
             raise HTTPException(422, f"cannot group by {', '.join(unknown)}; there are {', '.join(holding_time.BY)}")
+        month = Period.month(period, policy.reporting_zone) if period else None
         at, equal = now(), {"team": team, "requisition": requisition, "application": application, "person": person}
         with snapshot(engine) as conn:
-            return {"as_of": at, "by": names, "holders": holding_time.times(conn, agreement, at, names, **equal)}
+            until, since = (min(at, month.end), month.start) if month else (at, None)
+            found = holding_time.times(conn, agreement, until, names, since=since, **equal)
+        return (_head(month, at) if month else {"as_of": at}) | {"by": names, "holders": found}
 
 
 def _head(month: Period, at: datetime) -> dict[str, Any]:

@@ -8,14 +8,14 @@ page resolves by itself. Values are as of the snapshot's `now`, which is clock.n
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from time import monotonic
 
 import structlog
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from sqlalchemy import Engine
 
@@ -24,29 +24,23 @@ from streams import adherence, metrics
 from streams.adherence import Counts
 from streams.agreement import Agreement
 from streams.clock import Clock, SystemClock
+from streams.holding_metrics import HoldersCollector
 from streams.ledger_database import connect
-from streams.metrics import Metric
+from streams.metrics import gauge
 from streams.serving import serve
 from streams.settings import Settings
 from streams.snapshot import Desk, Snapshot, desks, in_force, read
 
 REFRESH_SECONDS = 2.0
 REST = 10  #: the ledger is left alone this many times as long as a reading took
+HOLDERS_SECONDS = 60.0  #: between two readings of who held the ball how long; figures of weeks need no more
+HOLDERS_REST = 50  #: the same of their reading, which is Python's work and not only the ledger's
 HEALTHY_SECONDS = 60.0  #: /healthz turns bad when the last good reading is older
 SIMULATED_SECONDS = 300.0
 STATES = ("open", "due_soon", "overdue")
 LABELLED_UNITS = {"business_days": 1.0, "calendar_days": 1.0, "business_hours": 3600.0, "elapsed_hours": 3600.0}
 
 log = structlog.get_logger()
-
-
-def gauge(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float | None]]) -> GaugeMetricFamily:
-    """One gauge family; a value of None gives no sample."""
-    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for labels, value in samples:
-        if value is not None:
-            family.add_metric(labels, value)
-    return family
 
 
 class LedgerCollector:
@@ -238,10 +232,12 @@ def _version() -> str:
     return version("mutual-sla")
 
 
-def application(collector: LedgerCollector) -> FastAPI:
-    """/metrics and /healthz over one collector."""
+def application(collector: LedgerCollector, *others: HoldersCollector) -> FastAPI:
+    """/metrics over all collectors, and /healthz over the first."""
     registry = CollectorRegistry()
     registry.register(collector)
+    for other in others:
+        registry.register(other)
     ProcessCollector(registry=registry)
     app = FastAPI(openapi_url=None)
 
@@ -257,21 +253,27 @@ def application(collector: LedgerCollector) -> FastAPI:
     return app
 
 
-def keep_fresh(collector: LedgerCollector, stop: threading.Event, interval: float = REFRESH_SECONDS) -> None:
-    """Refresh until `stop`; `interval` seconds apart, and at least `REST` times as long as a reading takes."""
+def keep_fresh(
+    collector: LedgerCollector | HoldersCollector, stop: threading.Event, interval: float = REFRESH_SECONDS, rest: float = REST
+) -> None:
+    """Refresh until `stop`; `interval` seconds apart, and at least `rest` times as long as a reading takes."""
     while not stop.is_set():
         collector.refresh()
-        stop.wait(max(interval, REST * collector.seconds))
+        stop.wait(max(interval, rest * collector.seconds))
 
 
 def run(settings: Settings, clock: Clock) -> None:
     """Serve until SIGTERM or SIGINT. Raises InvalidConfiguration if the agreement is faulty."""
     from streams.check import load_agreement
 
-    collector = LedgerCollector(connect(settings.ledger), load_agreement(settings.deploy_dir), clock)
+    engine, agreement = connect(settings.ledger), load_agreement(settings.deploy_dir)
+    collector, held = LedgerCollector(engine, agreement, clock), HoldersCollector(engine, agreement, clock)
     stop = threading.Event()
-    refresher = threading.Thread(target=keep_fresh, args=(collector, stop), daemon=True)
-    refresher.start()
-    serve(application(collector), settings.host, settings.exporter_port)
+    kept = ((collector, stop), (held, stop, HOLDERS_SECONDS, HOLDERS_REST))
+    refreshers = [threading.Thread(target=keep_fresh, args=each, daemon=True) for each in kept]
+    for refresher in refreshers:
+        refresher.start()
+    serve(application(collector, held), settings.host, settings.exporter_port)
     stop.set()
-    refresher.join(timeout=2)
+    for refresher in refreshers:
+        refresher.join(timeout=2)

@@ -17,6 +17,7 @@ from streams import wall_clock
 from streams.adherence import Counts
 from streams.ledger_database import connect, micros, open_ledger, snapshot
 from streams.ledger_tables import (
+    LASTING,
     application,
     consumer_position,
     dead_letter,
@@ -226,7 +227,10 @@ def acceptances(conn: Connection, start: datetime, end: datetime) -> list[dict[s
 
 
 def holder_totals(conn: Connection, as_of: datetime, team: str | None = None) -> list[dict[str, Any]]:
-    """Wall-clock seconds each holder has held the ball up to `as_of`, per team: dicts team, holder, seconds, applications."""
+    """Wall-clock seconds each holder has held the ball up to `as_of`, per team: dicts team, holder, seconds, applications.
+
+    Of an application's life: what comes after its end is nobody's time.
+    """
     until = case(
         (or_(holding.c.end_at.is_(None), holding.c.end_at > as_of), wall_clock.micros(as_of)),
         else_=micros(holding.c.end_at),
@@ -235,7 +239,7 @@ def holder_totals(conn: Connection, as_of: datetime, team: str | None = None) ->
     query = (
         select(*keys, func.sum(until - micros(holding.c.start_at)), func.count(holding.c.application_id.distinct()))
         .join(application, application.c.application_id == holding.c.application_id)
-        .where(holding.c.start_at < as_of)
+        .where(holding.c.start_at < as_of, LASTING)
         .group_by(*keys)
         .order_by(*keys)
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 
 #: A batch or a request: from a millisecond to the time-outs of a role.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -57,6 +58,15 @@ class Metric:
     def _must_be(self, kind: Kind) -> None:
         if self.kind != kind:
             raise ValueError(f"{self.name} is a {self.kind}, not a {kind}")
+
+
+def gauge(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float | None]]) -> GaugeMetricFamily:
+    """One gauge family; a value of None gives no sample."""
+    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(labels, value)
+    return family
 
 
 # -- ledger: promises and how they were kept ---------------------------------------------------------------------------
@@ -132,6 +142,18 @@ PARTNERSHIP_INDEX = Metric(
     "mutual_sla_partnership_index_ratio",
     "Harmonic mean of the two side scores of a team; no value if a side is below the minimum n.",
     ("team", "window"),
+)
+HOLDER_SECONDS = Metric(
+    "gauge",
+    "mutual_sla_holder_seconds",
+    "How long each holder had the ball of the team's applications in the window, by the wall clock.",
+    ("holder", "team", "window"),
+)
+HOLDER_BUSINESS_SECONDS = Metric(
+    "gauge",
+    "mutual_sla_holder_business_seconds",
+    "The same in working time, on the calendar of who held it; no value for who has no working day.",
+    ("holder", "team", "window"),
 )
 TARGET_DAYS = Metric(
     "gauge",

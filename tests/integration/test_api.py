@@ -225,6 +225,11 @@ def test_holders_are_counted_up_to_now(client: Client) -> None:
     (row,) = client.get("/v1/holders?by=requisition,person").json()["holders"]
     assert (row["requisition"], row["person"], row["seconds"]) == ("greenhouse/1", "unassigned", 7200.0)
     assert client.get("/v1/holders?by=application&application=greenhouse/none").json()["holders"] == []
+    this, before = (client.get(f"/v1/holders?period={month}").json() for month in (f"{NOW:%Y-%m}", "2020-01"))
+    assert [row["us"] for row in this["holders"]] == [7_200_000_000]
+    assert (this["period"], before["holders"]) == (f"{NOW:%Y-%m}", [])
+    assert client.get("/v1/holders?period=2999-01").json()["holders"] == []
+    assert client.get("/v1/holders?period=soon").status_code == 422
     assert client.get("/v1/holders?by=salary").status_code == 422
     assert client.get("/v1/holders?by=").status_code == 422
 

@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from streams import credentials, topics
+from schemas.outcome import HOLDERS
+from streams import credentials, holding_time, topics
 from streams.check import load_sources
+from streams.ledger_database import snapshot
 from streams.settings import ROOT
 from tests.installation import Installation, Sink, now, wait_for
 from tests.monitored import Monitored, installation
@@ -24,6 +26,7 @@ pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(150)]
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
 SIDES = {"talent_acquisition", "hiring_manager"}
+WORKING = 'mutual_sla_holder_business_seconds{window="90d"}'
 #: What a panel's series must be told apart by.
 LABELS = {
     "Overdue now": {"side"},
@@ -34,6 +37,11 @@ LABELS = {
     "Partnership index by team": {"team"},
     "Trend of both sides": {"side"},
     "Trend of the index": {"team"},
+    "Where the time went": {"holder"},
+    "How long each holder had the ball": {"holder"},
+    "Working time of both sides": {"holder"},
+    "Every team's holders": {"team", "holder"},
+    "Trend of the shares": {"holder"},
     "Roles that answer": {"job"},
     "Dead letters that wait": {"reason"},
     "Ticks": {"partition"},
@@ -113,6 +121,8 @@ def shape(board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any], 
         assert all(1.7e12 < value < 4e12 for value in values), "milliseconds since 1970"
     if unit == "s":
         assert all(-5 <= value < 86400 * 30 for value in values)
+    if "holder" in LABELS.get(panel["title"], set()) and "side" not in LABELS[panel["title"]]:
+        assert {series["metric"]["holder"] for series in found} <= set(HOLDERS)
     if "side" in LABELS.get(panel["title"], set()):
         assert {series["metric"]["side"] for series in found} <= SIDES
 
@@ -122,6 +132,23 @@ def test_every_panel_of_the_ledger_has_data_of_its_shape(
     stack: Monitored, board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any]
 ) -> None:
     shape(board, panel, target, stack)
+
+
+def test_the_holders_figures_are_those_of_the_api(stack: Monitored) -> None:
+    """Nothing has changed since the board's figures were read but that time went on."""
+    shown = wait_for(lambda: stack.query('mutual_sla_holder_seconds{window="90d"}'))
+    working = {(s["metric"]["team"], s["metric"]["holder"]): float(s["value"][1]) for s in stack.query(WORKING)}
+    at = now()
+    with snapshot(stack.here.engine) as conn:
+        rows = holding_time.times(conn, stack.here.agreement, at, ["team"], since=at - timedelta(days=90))
+    told = {(row["team"], row["holder"]): row for row in rows}
+    assert {(s["metric"]["team"], s["metric"]["holder"]) for s in shown} == set(told)
+    assert set(working) == {key for key in told if key[1] in SIDES}
+    for series in shown:
+        row = told[series["metric"]["team"], series["metric"]["holder"]]
+        assert row["seconds"] - 300 * row["applications"] <= float(series["value"][1]) <= row["seconds"]
+    for key, seconds in working.items():
+        assert told[key]["business_seconds"] - 300 * told[key]["applications"] <= seconds <= told[key]["business_seconds"]
 
 
 @pytest.fixture(scope="module")

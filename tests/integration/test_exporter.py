@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.outcome import Verdict
 from streams.clock import FileClock, SystemClock
 from streams.exporter import LedgerCollector
+from streams.holding_metrics import HoldersCollector
 from streams.ledger_database import connect
 from streams.snapshot import LATE_SHOWN
 from tests.installation import TEAMS, Installation, Sink, now, wait_for
@@ -94,6 +95,29 @@ def test_the_figures_are_the_ledgers(tmp_path: Path, sink: Sink) -> None:
     assert s.value("turnaround_business_seconds_count", commitment="review_candidate") == 9
     assert s.value("last_tick_timestamp_seconds", partition="0") == pytest.approx(at.timestamp())
     assert s.value("commitment_objective_ratio", commitment="decide") == 0.9
+
+
+def test_who_held_the_ball_stays_as_it_was_while_the_ledger_is_away(tmp_path: Path, sink: Sink) -> None:
+    here, at = Installation(tmp_path, sink), now()
+    here.submitted("a", 0, at - timedelta(days=40))
+    here.happened("application.rejected", "a", 0, at - timedelta(days=20))
+    here.judge(at)
+    collector = HoldersCollector(here.engine, here.agreement, SystemClock())
+    collector.refresh()
+    said = held(collector)
+    assert said["hiring_manager", "berlin", "90d"] == 20 * 86400
+    assert said["hiring_manager", "berlin", "30d"] == pytest.approx(10 * 86400, abs=60)
+    assert {holder for holder, *_ in said} == {"talent_acquisition", "hiring_manager"}, "what is over is nobody's time"
+    with here.engine.begin() as conn:
+        conn.exec_driver_sql("ALTER TABLE holding RENAME TO elsewhere")
+    collector.refresh()
+    assert held(collector) == said
+
+
+def held(collector: HoldersCollector) -> dict[tuple[str, ...], float]:
+    """By holder, team and window, by the wall clock."""
+    (family, _) = collector.collect()
+    return {tuple(sample.labels[name] for name in ("holder", "team", "window")): sample.value for sample in family.samples}
 
 
 def test_what_was_not_due_has_no_ratio_but_every_count_is_there(tmp_path: Path, sink: Sink) -> None:

@@ -20,6 +20,7 @@ AGREEMENT = load_agreement(ROOT / "deploy")
 SIDES = ("talent_acquisition", "hiring_manager")
 PEOPLE = (None, "p-001", "p-005", "p-011", "p-nobody-knows")
 NOW = T0 + timedelta(days=40)
+MIDDLE = T0 + timedelta(days=9, hours=7, microseconds=1)
 
 holdings = st.lists(st.tuples(st.sampled_from(HOLDERS), st.sampled_from(PEOPLE), st.integers(1, 10**12)), min_size=1, max_size=8)
 
@@ -53,12 +54,19 @@ def test_times_add_up_to_the_microsecond_however_they_are_grouped(told: list[lis
         deliver(engine, [outcome(one, 5) for one in applications])
         with snapshot(engine) as conn:
             rows = {by: holding_time.times(conn, AGREEMENT, NOW, by.split(",")) for by in (*holding_time.BY, "team,person")}
+            parts = [
+                holding_time.times(conn, AGREEMENT, until, ["team"], since=since)
+                for since, until in ((None, MIDDLE), (MIDDLE, NOW), (NOW, NOW))
+            ]
             elapsed = {r["holder"]: round(r["seconds"] * 1e6) for r in ledger.holder_totals(conn, NOW, "platform")}
         engine.dispose()
-    for one in applications:  # every moment is somebody's, once
-        assert sum(r["us"] for r in rows["application"] if r["application"] == one.application_id) == us(NOW - one.created_at)
+    for one in applications:  # every moment of its life is somebody's, once; what nobody holds for good is over
+        last = one.holdings[-1]
+        end = last.start if last.holder == "nobody" else NOW
+        assert sum(r["us"] for r in rows["application"] if r["application"] == one.application_id) == us(end - one.created_at)
     sums = {by: totals(found) for by, found in rows.items()}
     assert sums["application"] == sums["requisition"] == sums["team"]
+    assert +sum((totals(part) for part in parts), Counter()) == +sums["team"], "cut in two, the same"
     assert sums["person"] == sums["team,person"] == {k: v for k, v in sums["team"].items() if k[0] in SIDES}
     assert {r["holder"]: r["us"] for r in rows["team"] if r["team"] == "platform"} == elapsed
     for row in [row for found in rows.values() for row in found]:
