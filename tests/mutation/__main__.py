@@ -131,6 +131,7 @@ def _killers(tree: Path) -> subprocess.Popen[str]:
     compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "streams", "schemas", "tests"]
     subprocess.run(compile_all, cwd=tree, check=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith("MUTUAL_SLA_")}
+    env["MUTUAL_SLA_COMPILED"] = "0"
     return subprocess.Popen(
         [sys.executable, "-B", "-m", "tests.mutation.killers"],
         cwd=tree,

@@ -160,14 +160,14 @@ def test_an_id_that_another_target_had_before_finds_nothing() -> None:
     assert due(MONDAY, target, 0.5, (), calendar, {}).deadline == MONDAY + 2 * HOUR
 
 
-def test_no_more_than_so_many_deadlines_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "REMEMBERED", 3)
+def test_no_more_than_so_many_deadlines_are_remembered() -> None:
     calendar, target = berlin(), Target(business_hours=2)
+    calendar.remembered.update(dict.fromkeys(range(deadline.REMEMBERED - 2)))
     sizes = []
-    for number in range(6):
+    for number in range(4):
         due(MONDAY + number * HOUR, target, 0.5, (), calendar, {})
         sizes.append(len(calendar.remembered))
-    assert sizes == [1, 2, 3, 1, 2, 3]
+    assert sizes == [deadline.REMEMBERED - 1, deadline.REMEMBERED, 1, 2]
 
 
 def test_time_runs_on_the_calendar_of_the_debtor() -> None:
