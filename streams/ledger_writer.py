@@ -34,6 +34,7 @@ from streams.errors import InvalidConfiguration, Unreachable
 from streams.goals import Announcer, to_kafka
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
+from streams.ledger_lag import LedgerLag
 from streams.ledger_tables import consumer_position
 from streams.liveness import serve
 from streams.settings import Settings
@@ -87,7 +88,7 @@ class Writer:
         self.rejected_topic = settings.topic("ats.rejected")
         self.outcomes_topic = settings.topic("sla.outcomes")
         self.watchdog = Watchdog("ledger", settings.stall_seconds)
-        self._loop, self._records = self.watchdog.watch("loop"), self.watchdog.watch("ledger")
+        self._loop, self._lag = self.watchdog.watch("loop"), LedgerLag(self.watchdog)
         self._failing = False
         self._lag_due = 0.0
         for result in RESULTS:
@@ -171,12 +172,12 @@ class Writer:
                     raise
                 self._failing = True
                 self._loop.moved()
-                self._records.idle()  # it is the database that does not get on; to start again would not help
+                self._lag.nothing_to_do()  # it is the database that does not get on; to start again would not help
                 log.warning("ledger_database_away", error=str(error.orig).strip(), retry_in_seconds=seconds)
                 if stop.wait(seconds):
                     raise Unreachable("the ledger database does not answer; nothing was lost, start again") from error
         self._failing = False
-        self._records.moved()
+        self._lag.wrote()
         self.positions.update({at: end for at, (_, end) in batch.moves.items()})
         LAST_COMMIT.set(self.clock.now().timestamp())
         return tally
@@ -238,17 +239,18 @@ class Writer:
         at = {TopicPartition(*key): position for key, position in self.positions.items()}
         try:
             behind = {one: max(end - at[one], 0) for one, end in consumer.end_offsets(list(at)).items()}
-            for one, records in behind.items():
-                LAG.labels(one.topic.removeprefix(self.settings.topic_prefix), str(one.partition)).set(records)
-            if any(behind.values()):
-                self._records.waits()
-            else:
-                self._records.idle()
-            consumer.commit({one: OffsetAndMetadata(position, "", -1) for one, position in at.items()}, timeout_ms=2_000)
         except KafkaError as error:
             log.warning("lag_unknown", error=type(error).__name__)
+            self._lag.is_unknown()
             return None
-        return int(sum(behind.values()))
+        for one, records in behind.items():
+            LAG.labels(one.topic.removeprefix(self.settings.topic_prefix), str(one.partition)).set(records)
+        self._lag.is_now(total := sum(behind.values()))
+        try:
+            consumer.commit({one: OffsetAndMetadata(position, "", -1) for one, position in at.items()}, timeout_ms=2_000)
+        except KafkaError as error:
+            log.warning("positions_not_shown", error=type(error).__name__)
+        return int(total)
 
 
 def _faults(at: Any, row: Any, topic_id: str, first: int, last: int) -> list[str]:

@@ -329,7 +329,7 @@ WORKER_REJECTED = Metric("counter", "mutual_sla_worker_rejected_total", "Records
 STALLED_SECONDS = Metric(
     "gauge",
     "mutual_sla_stalled_seconds",
-    "How long something has not got on that has work: loop, recovery, records, tick, ledger; 0 while there is nothing to do.",
+    "How long what has work has not got on: loop, recovery, records, tick, ledger, behind; 0 while there is nothing to do.",
     ("app", "what"),
 )
 RECOVERED_RECORDS = Metric(

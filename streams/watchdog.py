@@ -61,9 +61,12 @@ class Watchdog:
         self._watched: list[Progress] = []
         self._thread: threading.Thread | None = None
 
-    def watch(self, what: str) -> Progress:
-        """A new thing to watch; `what` is a label of the metric, and one of those that the runbook explains."""
-        progress = Progress(what, self.limit)
+    def watch(self, what: str, limit: float | None = None) -> Progress:
+        """A new thing to watch; `what` is a label of the metric, and one of those that the runbook explains.
+
+        `limit`: seconds, where it may take longer than all else.
+        """
+        progress = Progress(what, self.limit if limit is None else limit)
         self._watched.append(progress)
         STALLED_SECONDS.labels(self.role, what).set_function(progress.stalled)
         return progress
@@ -79,7 +82,7 @@ class Watchdog:
             self._thread.start()
 
     def _stuck(self, grace: float) -> list[Progress]:
-        return [p for p in self._watched if self.limit and p.stalled() > p.limit + grace]
+        return [p for p in self._watched if p.limit and p.stalled() > p.limit + grace]
 
     def _look(self) -> None:
         said, grace = "", min(GRACE_SECONDS, self.limit)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams import lease, liveness, ports, watchdog
+from streams import lease, liveness, ports
+from streams.ledger_lag import FEW, LedgerLag
 from streams.watchdog import Watchdog
 from streams.worker_progress import ASK_EVERY, WorkerProgress
 
@@ -32,7 +33,7 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(watchdog.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 def test_only_what_has_work_and_does_not_move_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,3 +183,68 @@ def test_no_answer_of_the_broker_is_no_progress(worker: Worker) -> None:
     assert "records" in worker.beats(ASK_EVERY + 11)
     worker.consumer.away = False
     assert worker.beats(ASK_EVERY) == ""
+
+
+# -- the ledger writer --------------------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """A writer that reports every five seconds and, unless it stands still, has just written something."""
+
+    def __init__(self, clock: Time) -> None:
+        self.clock, self.dog = clock, Watchdog("test-ledger", 120.0)
+        self.lag = LedgerLag(self.dog)
+
+    def reports(self, *records: int, writes: bool = True) -> str:
+        for count in records:
+            self.clock.now += 5
+            if writes:
+                self.lag.wrote()
+            self.lag.is_now(count)
+        return self.dog.stuck()
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    return Ledger(Time(monkeypatch))
+
+
+def test_a_ledger_that_writes_nothing_though_there_is_something_is_stuck(ledger: Ledger) -> None:
+    assert ledger.reports(*[0] * 100, writes=False) == ""
+    assert ledger.reports(*[1] * 25, writes=False) == ""
+    assert ledger.reports(1, writes=False) == "ledger: no progress for 125 s"
+    assert ledger.reports(0, writes=False) == ""
+
+
+def test_a_ledger_that_falls_behind_for_twenty_minutes_is_stuck_though_it_writes(ledger: Ledger) -> None:
+    assert ledger.reports(*range(20_000, 20_000 + 240 * 500, 500)) == ""
+    assert ledger.reports(200_000, 200_500) == "behind: no progress for 1205 s"
+    assert ledger.reports(9_000) == ""
+
+
+def test_a_ledger_that_catches_up_from_whatever_it_had_to_is_well(ledger: Ledger) -> None:
+    assert ledger.reports(*range(20_000, 220_000, 1_000)) == "", "an import, for a thousand seconds"
+    assert ledger.reports(*range(220_000, 20_000, -500)) == ""
+    assert ledger.reports(*[FEW] * 500) == "", "a few are always on their way"
+
+
+def test_a_ledger_whose_database_is_away_is_not_started_anew(ledger: Ledger) -> None:
+    ledger.reports(50_000)
+    for _ in range(400):
+        ledger.clock.now += 10
+        ledger.lag.nothing_to_do()
+    assert ledger.dog.stuck() == ""
+
+
+def test_a_ledger_whose_broker_does_not_answer_does_not_get_on(ledger: Ledger) -> None:
+    ledger.lag.is_unknown()
+    ledger.clock.now += 121
+    assert ledger.dog.stuck() == "ledger: no progress for 121 s"
+    assert ledger.reports(0, writes=False) == ""
+
+
+def test_what_is_switched_off_is_never_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, dog = Time(monkeypatch), Watchdog("test-off", 0.0)
+    LedgerLag(dog).is_now(100_000)
+    clock.now += 100_000
+    assert dog.stuck() == ""
