@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any
 
 from schemas.fact import Fact, Watermark
-from streams.completeness import ALWAYS, NEVER, complete_until, from_watermarks
+from streams.completeness import ALWAYS, NEVER, SILENT_US, complete_until, from_watermarks
 from streams.history import History
 from streams.holders import Hold
 from streams.life import Life
@@ -141,3 +141,4 @@ def test_a_source_is_read_as_far_as_the_furthest_watermark_that_was_learned_by_t
     assert complete_until(complete, "acme", ("a", "b", "nobody declares it")) == NOON + HOUR
     assert complete_until(complete, "acme", ("nobody declares it",)) == ALWAYS
     assert complete_until(complete, "unknown", ("a",)) == ALWAYS
+    assert SILENT_US * INSTANT == HOUR

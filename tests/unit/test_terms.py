@@ -149,6 +149,28 @@ def test_leave_that_moves_the_deadline_may_bring_more_leave_into_it() -> None:
         assert (found.deadline, found.verdict) == (deadline, Verdict.OVERDUE)
 
 
+def test_leave_that_was_learned_before_the_deadline_as_a_hold_moved_it_counts() -> None:
+    hold = requisition("requisition.held", START + HOUR), requisition("requisition.resumed", START + HOUR + DAY)
+    due = START + 2 * DAY  # Wednesday: the hold took eight hours
+    for late, deadline in ((timedelta(), due + DAY), (INSTANT, due)):
+        assert review(OPENED, *hold, people=company(one=away("2026-03-04", due + late))).deadline == deadline
+
+
+def test_the_role_that_owes_is_what_the_policy_says_and_not_what_its_side_has() -> None:
+    people = {"hiring_manager": (f"{ACCOUNT}/mgr",), "recruiter": (f"{ACCOUNT}/rec",), "sourcer": (f"{ACCOUNT}/ada",)}
+    opened = OPENED.model_copy(update={"people": people})
+    for owner, fallback, who in (
+        ("sourcer", None, "p-ada"),
+        ("nobody", "recruiter", "p-recruiter"),
+        ("nobody", None, "unassigned"),
+    ):
+        changes = {"review_candidate": {"clock": "always", "owner": owner, "fallback_owner": fallback}}
+        by = agreement(changes)
+        submitted = fact("application.stage_changed", START, attributes={"stage": "manager_review"})
+        found = evaluate((opened, fact("application.created", MONDAY), submitted), by.policy, by.calendars, by.people, (), START)
+        assert [o.owner for o in found.obligations if o.commitment == "review_candidate"] == [who]
+
+
 def test_leave_moves_what_stands_still_as_it_would_be_without_the_pause() -> None:
     paused = requisition("requisition.held", START + HOUR)
     found = review(OPENED, paused, people=company(one=away("2026-03-03", START + DAY)))

@@ -80,6 +80,12 @@ def test_what_comes_after_the_end_of_a_clock_moves_its_deadline_no_more() -> Non
         assert (found.verdict, found.deadline, found.ended_at) == (verdict, DUE, START + DAY / 2)
 
 
+def test_an_open_clock_stands_still_until_the_very_instant_it_runs_again() -> None:
+    held, resumed = (of_requisition(f"requisition.{kind}", START + n * DAY / 24) for kind, n in (("held", 1), ("resumed", 2)))
+    told = [review(held, resumed, as_of=START + at).reason for at in (DAY / 12 - INSTANT, DAY / 12, DAY / 12 + INSTANT)]
+    assert told == ["the clock stands still", "running", "running"]
+
+
 def test_what_may_have_been_done_at_the_very_deadline_is_decided_for_the_debtor() -> None:
     for late, verdict in ((timedelta(), (Verdict.MET, True)), (INSTANT, (Verdict.MISSED, False))):
         more: dict[str, Any] = {"occurred_at_source": "poll", "occurred_not_before": DUE + late}
