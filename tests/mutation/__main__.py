@@ -155,13 +155,13 @@ def _report(chosen: dict[str, list[Mutant]], known: dict[str, str | None]) -> in
     print(f"{'module':14}{'mutants':>8}{'stories':>8}{'oracle':>8}{'tests':>8}{'alike':>8}{'left':>8}{'score':>8}")
     total, unexplained = Counter[str](), list[str]()
     for name, them in chosen.items():
-        same = {(e["in"], e["old"], e["new"]) for e in explained.get(name, ())}
+        alike = {one for why in explained.get(name, ()) for one in why["these"]}
         found = Counter[str]()
         for mutant in them:
             if f"{name} | {mutant.key}" not in known:
                 continue
             by = known[f"{name} | {mutant.key}"]
-            how = "tests" if by else "alike" if (mutant.function, mutant.old, mutant.new) in same else "left"
+            how = "tests" if by else "alike" if mutant.key.rpartition(" | ")[0] in alike else "left"
             found["stories" if by and by.startswith("story") else "oracle" if by and by.startswith("oracle") else how] += 1
             found["mutants"] += 1
             if how == "left":
