@@ -43,13 +43,7 @@ def run(
 
     Raises InvalidConfiguration (78) for an unknown system or type.
     """
-    connector = CONNECTORS.get(system)
-    if connector is None:
-        raise InvalidConfiguration([f"there is no connector {system!r}; there are {', '.join(CONNECTORS)}"])
-    if record_type is not None and record_type not in connector.record_kinds:
-        raise InvalidConfiguration(
-            [f"{system} has no record type {record_type!r}; there are {', '.join(connector.record_kinds)}"]
-        )
+    connector = _connector(system, record_type)
     mapping = stages.load(settings.deploy_dir / "stages.yaml")
     origin = RawHeaders(
         tenant=tenant,

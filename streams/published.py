@@ -30,32 +30,17 @@ def versions(inspection: Inspection, at: datetime) -> list[Published]:
     assert agreement is not None, "files without faults make an agreement"
     assert inspection.models is not None, "files without faults have their models"
     policy, (calendars, people) = agreement.policy, inspection.models
-    whole = agreement.policy_version.rpartition("+")[2]
+    public = people.model_dump(mode="json", exclude=PRIVATE, exclude_defaults=True)
+    files: tuple[tuple[Any, str, str, dict[str, Any]], ...] = (  # kind, version, what receipts call it, content
+        ("policy", policy.version, agreement.policy_version, policy.model_dump(mode="json", exclude_none=True)),
+        ("calendars", calendars.version, agreement.calendars.version, calendars.model_dump(mode="json")),
+        ("people", people.version, agreement.people.version, public),
+    )
     found = [
         Published(
-            content_hash=whole,
-            kind="policy",
-            name="policy",
-            version=policy.version,
-            content=policy.model_dump(mode="json", exclude_none=True),
-            published_at=at,
-        ),
-        Published(
-            content_hash=agreement.calendars.version,
-            kind="calendars",
-            name="calendars",
-            version=calendars.version,
-            content=calendars.model_dump(mode="json"),
-            published_at=at,
-        ),
-        Published(
-            content_hash=agreement.people.version,
-            kind="people",
-            name="people",
-            version=people.version,
-            content=people.model_dump(mode="json", exclude=PRIVATE, exclude_defaults=True),
-            published_at=at,
-        ),
+            content_hash=known_as.rpartition("+")[2], kind=kind, name=kind, version=version, content=content, published_at=at
+        )
+        for kind, version, known_as, content in files
     ]
     for commitment in policy.agreed():
         content = commitment.model_dump(mode="json", exclude={"description"}, exclude_none=True)
