@@ -47,6 +47,7 @@ SMALL, LARGE = 2_000, 100_000  #: bytes of a body; every tenth is large
 NOT_SENT = {"too many requests at once", "too many bodies at once", "too many bodies wait for Kafka already"}
 
 
+@pytest.mark.timeout(600)
 def test_hostile_callers_cost_the_honest_nothing_and_memory_is_bounded(topics: Callable[..., Settings], tmp_path: Path) -> None:
     settings = topics(gateway_port=ports.free(), max_body_bytes=20_000)
     kept: list[bytes] = []
