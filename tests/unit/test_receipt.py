@@ -40,6 +40,17 @@ def test_a_receipt_tells_intervals_facts_and_arithmetic() -> None:
     )
 
 
+def test_a_receipt_names_the_people_file_and_since_when_it_is_so() -> None:
+    story = next(s for s in stories() if s.name == "person_changes_teams_on_the_way")
+    as_of = max(e.as_of for e in story.expectations)
+    found = evaluate(story.facts, AGREEMENT.policy, AGREEMENT.calendars, AGREEMENT.people, story.watermarks, as_of).obligations
+    moved = story.at("Thu 00:00")
+    assert {o.started_at >= moved for o in found} == {True, False}
+    for o in found:
+        since = " from 2026-03-04T23:00:00Z" if o.started_at >= moved else ""
+        assert o.receipt.people_version == AGREEMENT.people.version + since
+
+
 def test_a_receipt_tells_pauses_from_waiting_and_what_they_moved() -> None:
     held = next(s for s in stories() if s.name == "hold_extends_the_deadline")
     as_of = held.at("Wed 13:00")
