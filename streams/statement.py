@@ -65,7 +65,7 @@ def build(
     """The statement of `period` over `entries`, and its lines in order of their ids. Entries of other months are left out."""
     inside = [entry for entry in entries if entry.deadline is not None and period.start <= entry.deadline < period.end]
     listed = sorted(inside, key=lambda entry: entry.obligation_id)
-    departments = {team: department_of(team, people) for team in sorted({entry.team for entry in listed})}
+    departments = {team: department_of(team, people, period.start) for team in sorted({entry.team for entry in listed})}
     raw = {entry.obligation_id: raw_cell(entry, departments) for entry in listed}
     owners: dict[Cell, frozenset[str]] = {}
     for entry in listed:
@@ -106,9 +106,9 @@ def content_hash(statement: Statement, lines: Sequence[Line]) -> str:
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def department_of(team: str, people: People) -> str:
-    """The department of a team key; `(none)` for one the people file does not know."""
-    known = people.teams.get(team)
+def department_of(team: str, people: People, at: datetime) -> str:
+    """The department of a team key as it was when the month began; `(none)` for one the people file does not know."""
+    known = people.team(team, at)
     return known.department if known else NO_DEPARTMENT
 
 
@@ -252,7 +252,7 @@ def adjustments(
     if statement.withheld:  # figures about so few people are not said in halves either
         return ()
     closed = {line.obligation_id: line for line in lines}
-    departments = {**{e.team: department_of(e.team, people) for e in now.values()}, **statement.departments}
+    departments = {**{e.team: department_of(e.team, people, statement.start) for e in now.values()}, **statement.departments}
     cells = {one.raw: one.published for one in statement.cells}
     found: list[Adjustment] = []
     for key in sorted(closed.keys() | now.keys()):

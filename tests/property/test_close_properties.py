@@ -107,7 +107,7 @@ def _files(engine: Engine, folder: Path) -> dict[str, bytes]:
 def _fresh(closed: Statement, entries: Sequence[closed_periods.Entry]) -> dict[Cell, dict[str, int]]:
     """Today's obligations counted anew, in the cells that were published at the close."""
     cells = {one.raw: one.published for one in closed.cells}
-    departments = {e.team: department_of(e.team, AGREEMENT.people) for e in entries}
+    departments = {e.team: department_of(e.team, AGREEMENT.people, MAY.start) for e in entries}
     totals: dict[Cell, Counter[str]] = {}
     for entry in entries:
         totals.setdefault(cells.get(raw_cell(entry, departments), EVERYTHING), Counter())[entry.verdict] += 1

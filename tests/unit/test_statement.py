@@ -95,6 +95,16 @@ def test_the_last_instant_is_in_and_the_end_is_out(policy: Policy) -> None:
     assert (said.control.obligations, len(lines)) == (5, 5)
 
 
+def test_a_department_is_that_of_the_months_beginning(policy: Policy) -> None:
+    def known(since: datetime) -> People:
+        moved = Team(key="platform", effective_from=since, name="Platform", department="Product")
+        stanzas = (Team(key="platform", name="Platform", department="Engineering"), moved)
+        return People.from_directory(Directory(version="1", company=Company(name="E", calendar="c"), teams=stanzas, people=()))
+
+    departments = [build([entry(n) for n in range(6)], MAY, policy, known(at), KNOWN)[0].departments for at in (MAY.start, AT)]
+    assert departments == [{"platform": "Product"}, {"platform": "Engineering"}]
+
+
 # -- figures -----------------------------------------------------------------------------------------------------------
 
 
