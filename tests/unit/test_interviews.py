@@ -196,3 +196,23 @@ def test_what_follows_from_facts_is_backfilled_where_they_were() -> None:
     both = panel("p", MONDAY + DAY, "ada", "bob")
     cards = card(MONDAY + 2 * DAY, "p"), card(MONDAY + 3 * DAY, "p", "bob").model_copy(update={"backfill": True})
     assert [e.backfill for e in told(both, *cards) if e.kind == "feedback.completed"] == [True]
+
+
+def test_a_recruiter_is_named_by_the_first_fact_of_the_requisition_that_does_and_not_by_an_application_s() -> None:
+    people = {"recruiter": (f"{ACCOUNT}/rec",)}
+    of_application = fact("application.created", MONDAY, people=people)
+    own = [fact("requisition.updated", MONDAY + n * HOUR, fact_id=f"r{n}", application_id=None, people=people) for n in (1, 2)]
+    nobody = fact(
+        "requisition.opened", MONDAY, application_id=None, people={"recruiter": (), "hiring_manager": (f"{ACCOUNT}/mgr",)}
+    )
+    for order in permutations((of_application, *own, nobody)):
+        named = [(e.at, e.because) for e in told(*order) if e.kind == "recruiter.named"]
+        assert named == [(MONDAY + HOUR, ("r1",))]
+    assert times("recruiter.named", of_application, nobody) == []
+
+
+def test_whether_a_card_is_the_interviewer_s_own_is_told_only_where_both_are_known() -> None:
+    ada, bob = f"{ACCOUNT}/ada", f"{ACCOUNT}/bob"
+    for person, actor, own in ((ada, ada, True), (ada, bob, False), (ada, None, None), (None, ada, None), (None, None, None)):
+        given = fact(at=MONDAY, person=person, actor=actor, attributes={})
+        assert [e.attributes.get("own") for e in told(given)] == [own]
