@@ -122,6 +122,7 @@ CELLS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(CELLS, st.frozensets(st.sampled_from([f"p-{n}" for n in range(12)]), min_size=1), max_size=12))
 def test_no_published_cell_is_about_fewer_than_five_people(owners: dict[Cell, frozenset[str]]) -> None:
     found = publish(owners)

@@ -78,6 +78,7 @@ def test_elapsed_hours_run_at_night_too(start: datetime, name: str, hours: int) 
     assert found.deadline == start + timedelta(hours=hours)
 
 
+@settings(deadline=None)
 @given(starts, names)
 def test_an_open_gap_leaves_no_deadline(start: datetime, name: str) -> None:
     gaps: list[Gap] = [(start, None)]

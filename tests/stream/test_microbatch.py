@@ -74,6 +74,7 @@ def consumer(max_records: int = 3) -> Any:
 # -- batches and tickets -------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 900_000), min_size=1, max_size=40), st.integers(1, 7))
 def test_a_fetch_is_cut_into_bounded_batches_that_cover_it_exactly(sizes: list[int], most: int) -> None:
     records = [record(5 + n, size) for n, size in enumerate(sizes)]
@@ -461,6 +462,7 @@ def test_messages_keep_their_order_in_each_partition_and_give_the_last_offset() 
     assert [key for key, _ in broker.logs["out", 1]] == [b"k1", b"k3", b"k5", b"k7", b"k9"]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 64))
 def test_a_key_goes_where_every_other_client_sends_it(key: bytes, partitions: int) -> None:
     assert partition_of(key, partitions) == (murmur2(key) & 0x7FFFFFFF) % partitions  # kafka-python's, as the gateway uses it

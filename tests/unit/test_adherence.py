@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.outcome import Side
@@ -96,6 +96,7 @@ def test_a_goal_is_met_only_over_enough_obligations() -> None:
 counts = st.builds(Counts, met=st.integers(0, 40), missed=st.integers(0, 40), overdue=st.integers(0, 5))
 
 
+@settings(deadline=None)
 @given(counts, counts)
 def test_the_bootstrap_interval_is_the_same_each_time_and_inside_zero_to_one(ta: Counts, manager: Counts) -> None:
     given_counts = {(TA, "first_slate"): ta, (HM, "decide"): manager}
@@ -120,6 +121,7 @@ def test_adherence_is_shown_with_and_without_exceptions() -> None:
     assert Counts(cancelled=2).adherence_without_exceptions is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.5, 0.9, 0.95, 1.0]), st.integers(1, 10))
 def test_a_signal_is_one_of_three_and_none_under_the_minimum_n(met: int, missed: int, objective: float, minimum: int) -> None:
     counts = Counts(met=met, missed=missed)
