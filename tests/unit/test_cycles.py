@@ -126,3 +126,24 @@ def test_the_third_different_application_makes_a_slate_and_the_same_one_twice_do
     ]
     assert spans("first_slate", approved, intake, *said) == [(MONDAY + HOUR, MONDAY + 5 * HOUR)]
     assert spans("first_slate", approved, intake, *said[:3]) == [(MONDAY + HOUR, None)]
+
+
+def test_facts_of_the_requisition_itself_count_one_by_one() -> None:
+    approved = fact("requisition.approved", MONDAY, application_id=None)
+    intakes = [fact("requisition.intake_held", MONDAY + n * HOUR, application_id=None) for n in (1, 2, 3)]
+    twice = {"hold_intake": {"stop_count": 2}}
+    assert spans("hold_intake", approved, *intakes, policy=twice) == [(MONDAY, MONDAY + 2 * HOUR)]
+    assert spans("hold_intake", approved, intakes[0], policy=twice) == [(MONDAY, None)]
+
+
+def test_what_starts_once_starts_with_the_first_that_was_not_over() -> None:
+    """Feedback that is complete after a rejection starts nothing; after the rejection was taken back it does."""
+    once = {"decide": {"cycles": "once"}}
+    rounds = [interview(name, MONDAY + d * DAY, MONDAY + known * DAY) for name, d, known in (("one", 1, 0), ("two", 5, 4))]
+    cards = [
+        fact("scorecard.submitted", MONDAY + d * DAY, interview_id=f"{ACCOUNT}/{name}", person=f"{ACCOUNT}/ada")
+        for name, d in (("one", 2), ("two", 6))
+    ]
+    over = fact("application.rejected", MONDAY + 1.5 * DAY), fact("application.unrejected", MONDAY + 3 * DAY)
+    assert [start for start, _ in spans("decide", *rounds, *cards, policy=once)] == [MONDAY + 2 * DAY]
+    assert [start for start, _ in spans("decide", *rounds, *cards, *over, policy=once)] == [MONDAY + 6 * DAY]

@@ -86,6 +86,14 @@ def test_an_open_clock_stands_still_until_the_very_instant_it_runs_again() -> No
     assert told == ["the clock stands still", "running", "running"]
 
 
+def test_a_cancel_at_the_deadline_that_a_hold_moved_is_too_late() -> None:
+    held, resumed = (of_requisition(f"requisition.{kind}", START + n * DAY / 24) for kind, n in (("held", 1), ("resumed", 2)))
+    due = DUE + DAY / 24
+    for early, verdict in ((INSTANT, Verdict.CANCELLED), (timedelta(), Verdict.MISSED)):
+        found = review(held, resumed, fact("application.withdrawn", due - early))
+        assert (found.verdict, found.deadline) == (verdict, due)
+
+
 def test_what_may_have_been_done_at_the_very_deadline_is_decided_for_the_debtor() -> None:
     for late, verdict in ((timedelta(), (Verdict.MET, True)), (INSTANT, (Verdict.MISSED, False))):
         more: dict[str, Any] = {"occurred_at_source": "poll", "occurred_not_before": DUE + late}
