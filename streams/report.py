@@ -47,7 +47,12 @@ def request_exception(
     reason: str,
     span: tuple[datetime, datetime],
 ) -> None:
-    """Ask for an exception for deadlines in `span`; prints the id that the approver needs."""
+    """Ask for an exception for deadlines in `span`; prints the id that the approver needs.
+
+    Raises InvalidPayload if the span ends before it begins, or there is no subject; Unreachable without a gateway.
+    """
+    if span[1] < span[0]:
+        raise InvalidPayload("no_interval", f"{span[1].isoformat()} is before {span[0].isoformat()}; give --until a later time")
     exception_id = secrets.token_hex(6)
     said = {
         "exception_id": exception_id,

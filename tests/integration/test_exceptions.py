@@ -49,7 +49,7 @@ def asked(name: str, actor: str = "p-011") -> Fact:
 
 def command(settings: Settings, *words: str, token: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **settings.environment(), **SECRETS}
-    arguments = [sys.executable, "-m", "streams", "exception", *words, "--token-env", token]
+    arguments = [sys.executable, "-m", "streams", *words, "--token-env", token]
     return subprocess.run(arguments, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -60,22 +60,26 @@ def test_who_asked_cannot_approve_and_somebody_else_can(topics: MakeTopics) -> N
     feeder.close()
     with running(settings, "gateway", environment={**SECRETS, "GREENHOUSE_WEBHOOK_SECRET": "s" * 20}):
         wait_for(settings, "/readyz", 200)
-        own = command(settings, "approve", "e1", token=MANAGER)
+        own = command(settings, "exception", "approve", "e1", token=MANAGER)
         assert own.returncode == 65
         assert "p-011 asked for e1; another person has to approve it, with their own token" in own.stderr
-        unknown = command(settings, "approve", "e2", token=APPROVER)
+        unknown = command(settings, "exception", "approve", "e2", token=APPROVER)
         assert (unknown.returncode, "nobody asked for 'e2'" in unknown.stderr) == (65, True)
-        assert command(settings, "approve", "e1", token=RECRUITER).returncode == 65  # the gateway: not their role
+        assert command(settings, "exception", "approve", "e1", token=RECRUITER).returncode == 65  # the gateway: not their role
         assert raw_records(settings) == []  # nothing of it is written down
-        other = command(settings, "approve", "e1", token=APPROVER)
+        other = command(settings, "exception", "approve", "e1", token=APPROVER)
         assert (other.returncode, other.stdout.strip()) == (0, "exception e1 approved"), other.stderr
-    (record,) = raw_records(settings)
-    said = json.loads(record.value)
-    assert (said["kind"], said["requisition_id"], said["attributes"]) == (
-        "exception.approved",
-        "greenhouse/17",
-        {"exception_id": "e1"},
-    )
+        subject = ("--requisition", "greenhouse/17")
+        span = ("--from", "2026-05-04T00:00:00Z", "--until", "2026-05-03T00:00:00Z")
+        backwards = command(settings, "exception", "request", *span, "--reason", "site_visit", *subject, token=MANAGER)
+        assert (backwards.returncode, "give --until a later time" in backwards.stderr) == (65, True)
+        declined = command(settings, "decline", "--reason", "illegal", *subject, token=RECRUITER)
+        assert (declined.returncode, declined.stdout.strip()) == (0, "declined: what depends on it is charged to nobody")
+    said = [json.loads(record.value) for record in raw_records(settings)]
+    assert sorted((fact["kind"], fact["requisition_id"], str(fact["attributes"])) for fact in said) == [
+        ("exception.approved", "greenhouse/17", "{'exception_id': 'e1'}"),
+        ("request.declined", "greenhouse/17", "{'reason_code': 'illegal'}"),
+    ]
 
 
 def test_an_exception_counts_only_with_the_word_of_another_person(topics: MakeTopics) -> None:
