@@ -161,7 +161,7 @@ def _report(chosen: dict[str, list[Mutant]], known: dict[str, str | None]) -> in
             if f"{name} | {mutant.key}" not in known:
                 continue
             by = known[f"{name} | {mutant.key}"]
-            how = "tests" if by else "alike" if mutant.key.rpartition(" | ")[0] in alike else "left"
+            how = "tests" if by else "alike" if alike & {mutant.key, mutant.key.rpartition(" | ")[0]} else "left"
             found["stories" if by and by.startswith("story") else "oracle" if by and by.startswith("oracle") else how] += 1
             found["mutants"] += 1
             if how == "left":
