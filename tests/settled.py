@@ -14,7 +14,7 @@ from schemas.fact import Fact
 from streams import ledger
 from streams.check import load_agreement
 from streams.ledger_tables import application, obligation, partition_progress, revision
-from streams.obligations import evaluate
+from streams.obligations import evaluate, routed
 from streams.settings import Settings
 from tests.workers import PARTITIONS
 
@@ -22,9 +22,15 @@ from tests.workers import PARTITIONS
 def expected(settings: Settings, facts: Sequence[Fact], as_of: datetime) -> dict[str, str]:
     """Obligation or application -> digest (which covers verdict, deadline, intervals and receipt), by the pure core."""
     agreement = load_agreement(settings.deploy_dir)
-    found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, [], as_of)
-    said = {o.obligation_id: o.digest for o in found.obligations}
-    return said | {a.application_id: a.digest for a in found.applications}
+    of_requisition: dict[str | None, list[Fact]] = {}
+    for fact in routed(facts):
+        of_requisition.setdefault(fact.requisition_id, []).append(fact)
+    said: dict[str, str] = {}
+    for them in of_requisition.values():  # one by one: an hour's obligations with their receipts are ten gigabytes
+        found = evaluate(them, agreement.policy, agreement.calendars, agreement.people, [], as_of)
+        said |= {o.obligation_id: o.digest for o in found.obligations}
+        said |= {a.application_id: a.digest for a in found.applications}
+    return said
 
 
 def lost(engine: Engine, wanted: dict[str, str], accounts: Iterable[str] = ()) -> list[str]:

@@ -66,7 +66,7 @@ class FactLoad(threading.Thread):
     """All facts at `rate` a second into ats.facts, then facts that were there already, until `finish`."""
 
     def __init__(self, stage: Stage, facts: list[Fact], rate: float, seed: int) -> None:
-        super().__init__(name="facts")
+        super().__init__(name="facts", daemon=True)
         self.records, self.facts = 0, facts  #: `records`: acknowledged by Kafka, copies included
         self._stage, self._rate, self._dice = stage, rate, Random(seed)
         self._end = threading.Event()
@@ -130,7 +130,7 @@ class WebhookLoad(threading.Thread):
     """Signed bodies through the gateway, `rate` a second, each sent again until it is acknowledged, as a vendor would."""
 
     def __init__(self, stage: Stage, rate: float) -> None:
-        super().__init__(name="webhooks")
+        super().__init__(name="webhooks", daemon=True)
         self.acknowledged: list[bytes] = []
         self.refused = 0  #: answers or silences that were no acknowledgement
         self._stage, self._pause = stage, 1 / rate
