@@ -51,6 +51,7 @@ def test_what_the_facts_no_longer_give_is_cancelled_once_with_what_it_last_said(
     before = Obligation.model_validate(told(published, WHOLE)[REVIEW])
     ended = told(published, LESS)
     assert REVIEW in ended
+    assert None not in ended[REVIEW].values(), "what is not known is not said"
     body = Obligation.model_validate(ended[REVIEW])
     assert (body.verdict, body.reason) == (Verdict.CANCELLED, "no longer applies")
     assert (body.receipt.facts, body.receipt.intervals) == ((), ())

@@ -121,6 +121,15 @@ def test_what_happened_at_the_very_instant_has_happened() -> None:
     assert owners == [{"unassigned"}, {"p-recruiter", "p-manager"}]
 
 
+def test_what_a_requisition_becomes_at_the_very_instant_it_is() -> None:
+    rules = [{"when": {"priority": "high"}, "target": {"elapsed_hours": 1}}]
+    by = agreement({"provide_role_information": {"targets": rules, "on_change": "retroactive"}})
+    raised = fact("requisition.updated", MONDAY + HOUR / 2, application_id=None, attributes={"priority": "high"})
+    for as_of, due in ((raised.occurred_at, MONDAY + HOUR), (raised.occurred_at - INSTANT, MONDAY + 2 * DAY)):
+        found = evaluate((OPENED, raised), by.policy, by.calendars, by.people, (), as_of).obligations
+        assert [o.deadline for o in found if o.commitment == "provide_role_information"] == [due]
+
+
 def test_what_is_due_next_is_the_first_of_all_that_is_due() -> None:
     """Over requisitions, applications, ends of interviews and delayed starts; of what has ended nothing is."""
     review = judged(OPENED, CREATED, SUBMITTED, as_of=MONDAY + HOUR)

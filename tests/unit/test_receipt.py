@@ -163,6 +163,17 @@ def test_the_event_that_ended_a_clock_too_late_to_cancel_it_is_still_called_a_ca
     assert [(f.role, f.kind) for f in missed.receipt.facts if f.role != "start"] == [("cancel", "application.withdrawn")]
 
 
+def test_a_receipt_says_what_a_clock_waited_for_only_if_it_did() -> None:
+    approved, drafted = (fact(f"offer.{what}", MONDAY + HOUR) for what in ("approved", "created"))
+    for stage_at, once in ((HOUR / 2, ", once offer.approved was there"), (HOUR, ""), (2 * HOUR, "")):
+        offer = fact("application.stage_changed", MONDAY + stage_at, attributes={"stage": "offer"})
+        found = judged(
+            stories()[0], (fact("application.created", MONDAY), drafted, approved, offer), MONDAY + 9 * HOUR, AGREEMENT
+        )
+        lines = next(o.receipt.arithmetic for o in found.obligations if o.commitment == "send_offer")
+        assert lines[0].endswith(f"with application.stage_changed{once}")
+
+
 def test_an_hour_of_receipts_is_one_of_deadlines() -> None:
     assert HOUR_US * timedelta(microseconds=1) == HOUR
     assert HOUR_US == HOUR_OF_DEADLINES
