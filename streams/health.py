@@ -36,9 +36,11 @@ def answers(address: str, timeout: float = 2.0) -> bool:
 def consumer_lag(settings: Settings) -> Lag | None:
     """Records that are on the cluster and not yet read, by consumer and topic; None if Kafka or the ledger does not answer.
 
-    A consumer that has not committed anything on a partition has all of it before it.
+    A consumer that has not committed anything on a partition has all of it before it. A compacted topic has no positions: whoever
+    wants it reads it whole.
     """
-    consumed = {name: {settings.topic(t.name) for t in load() if name in t.consumers} for name in (*GROUPS, "ledger")}
+    read_on = [t for t in load() if t.config.get("cleanup.policy") != "compact"]
+    consumed = {name: {settings.topic(t.name) for t in read_on if name in t.consumers} for name in (*GROUPS, "ledger")}
     try:
         with admin(settings) as client:
             ends = _ends(client, set().union(*consumed.values()))

@@ -24,6 +24,7 @@ def test_lag_is_what_is_on_the_cluster_and_not_yet_read(topics: Callable[..., Se
     with closing(KafkaProducer(bootstrap_servers=settings.brokers)) as producer:
         sent = [producer.send(raw, b"x", partition=number % 2) for number in range(10)]
         sent += [producer.send(outcomes, b"x", partition=0) for _ in range(3)]
+        sent += [producer.send(settings.topic("sla.agreement"), b"x", key=b"read whole at each start")]
         for one in sent:
             one.get(timeout=10)
     consumer = KafkaConsumer(
