@@ -43,10 +43,13 @@ class Roster:
         spells = self._named.get(role or "")
         return () if spells is None or len(spells[1]) == 1 else list(zip(spells[0], spells[2], strict=True))[1:]
 
-    def team(self, at: datetime) -> str:
-        """The hiring team: that of the hiring manager at `at`; `unassigned` where the directory does not know them."""
+    def team(self, at: datetime, by: datetime | None = None) -> str:
+        """The hiring team: that of the hiring manager at `at`, by the directory as of `by` (None: of `at`, too).
+
+        `unassigned` where the directory does not know them.
+        """
         manager = self.who("hiring_manager", at)
-        return (self._people.team_of(manager, at) if manager else None) or UNASSIGNED
+        return (self._people.team_of(manager, at if by is None else by) if manager else None) or UNASSIGNED
 
 
 def _spells(snapshots: list[tuple[datetime, str, str]], people: People) -> tuple[list[datetime], list[str], list[str]]:

@@ -64,7 +64,7 @@ def owner_at(promise: Promise, person: str | None, life: Life, at: datetime) -> 
 
 def applies(promise: Promise, life: Life, agreement: Agreement, at: datetime) -> bool:
     """Whether the commitment is for requisitions like this one, as it was at `at`."""
-    return not promise.applies or fits(promise.applies, _traits(life, agreement, at))
+    return not promise.applies or fits(promise.applies, _traits(life, agreement, at, at))
 
 
 def owed(promise: Promise, clock: Clock, life: Life, agreement: Agreement, until: datetime, *, ended: bool) -> Owed:
@@ -107,14 +107,14 @@ def _on(
     until: datetime,
 ) -> Terms:
     start = clock.started_at
-    target = _target(promise, life, agreement, start)
+    target = _target(promise, life, agreement, start, start)
     when = due(start, target, promise.warn_at, gaps, calendar, clock.start.attributes)
     if not promise.targets or promise.on_change == "pinned":
         return Terms(calendar, source, when, target, start)
     passed_on = (at for at, _ in life.roster.changes("hiring_manager"))  # to another team, perhaps
     used, since = Fraction(0), start
     for change in sorted({*life.traits.changes(start, until), *(at for at in passed_on if start < at <= until)}):
-        new = _target(promise, life, agreement, change)
+        new = _target(promise, life, agreement, change, clock.started_at)
         if when.deadline is not None and change >= when.deadline:
             break  # what changes after the deadline does not undo a breach
         if new == target:
@@ -129,9 +129,9 @@ def _on(
     return Terms(calendar, source, when, target, start)
 
 
-def _target(promise: Promise, life: Life, agreement: Agreement, at: datetime) -> Target:
+def _target(promise: Promise, life: Life, agreement: Agreement, at: datetime, started_at: datetime) -> Target:
     if promise.targets:
-        traits = _traits(life, agreement, at)
+        traits = _traits(life, agreement, at, started_at)
         for rule in promise.targets:
             if fits(rule.when, traits):
                 return rule.target
@@ -139,7 +139,8 @@ def _target(promise: Promise, life: Life, agreement: Agreement, at: datetime) ->
     return promise.target
 
 
-def _traits(life: Life, agreement: Agreement, at: datetime) -> dict[str, object]:
-    team = agreement.people.team(life.roster.team(at), at)
+def _traits(life: Life, agreement: Agreement, at: datetime, started_at: datetime) -> dict[str, object]:
+    """What the requisition is like at `at`; of the people file what was in force at the start."""
+    team = agreement.people.team(life.roster.team(at, started_at), started_at)
     known = {"team": team.key, "department": team.department, "location": team.location} if team else {}
     return {**known, **life.traits.at(at)}

@@ -162,6 +162,7 @@ class Terms:
 
     def __init__(self, stanza: Stanza, clock: Clock, life: Life, week: Week, until: int, *, ended: bool) -> None:
         self.stanza, self.life, self.week, self.said = stanza, life, week, clock.start.said
+        self.started = clock.started
         self.still = standing(stanza, life, until, ended=ended)
         self.course = self._fresh(self._target(clock.started), clock.started)
         if stanza.get("targets") and stanza.get("on_change", "pinned") != "pinned":
@@ -172,7 +173,7 @@ class Terms:
         self.base = self.course.base
 
     def _target(self, minute: int) -> Stanza:
-        like = self.life.like(minute)
+        like = self.life.like(minute, self.started)
         for place, rule in enumerate(self.stanza.get("targets", [])):
             if all(like.get(name) in (w if isinstance(w, list) else [w]) for name, w in rule["when"].items()):
                 self.life.seen |= {f"the target of rule {place + 1}", *(f"a target by {name}" for name in rule["when"])}

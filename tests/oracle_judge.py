@@ -68,7 +68,7 @@ class Judge:
             self.seen.add("a clock that requires")
         if not stanza.get("applies"):
             return True
-        fitting = wanted(stanza["applies"], life.like(clock.started))
+        fitting = wanted(stanza["applies"], life.like(clock.started, clock.started))
         self.seen.add("applies" if fitting else "does not apply")
         return fitting
 

@@ -269,14 +269,18 @@ class Life:
         ref = before[-1] if before else (named[0][1] if named else None)
         return KEYS.get(ref, ref) if ref else None
 
-    def team(self, at: int) -> str | None:
+    def team(self, at: int, by: int | None = None) -> str | None:
+        """Whose team it is at a minute, by the people file as it was at another."""
         manager = self.who("hiring_manager", at)
-        told = person_at(manager, at)
+        told = person_at(manager, at if by is None else by)
         return str(told["team"]) if told else None
 
-    def like(self, at: int) -> Stanza:
-        """What the requisition was like: its own attributes, the latest of each; before the first fact what that says."""
-        told: Stanza = next((t for t in FILE["teams"] if t["key"] == self.team(at)), {})
+    def like(self, at: int, started: int) -> Stanza:
+        """What the requisition was like: its own attributes, the latest of each; before the first fact what that says.
+
+        Of the people file what was in force at the start of the clock.
+        """
+        told: Stanza = next((t for t in FILE["teams"] if t["key"] == self.team(at, started)), {})
         known = {"team": told.get("key"), "department": told.get("department"), "location": told.get("location")}
         for n, (minute, _, attributes) in enumerate(self.traits):
             if n == 0 or minute <= at:
