@@ -21,7 +21,7 @@ from streams.difference import difference
 from streams.horizon import LATER_US, Horizon
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
 from streams.receipt import Body
-from streams.refusal import BAD_FACT, look_ahead, refusal
+from streams.refusal import BAD_FACT, look_ahead, refusal, refuse_newer
 from streams.step import Message, Read, Step
 from streams.timeline import merge
 from streams.tracker_rows import (
@@ -120,11 +120,15 @@ class Fold:
     # -- in ------------------------------------------------------------------------------------------------------------
 
     def take_records(self) -> None:
-        """Decode, one by one: what cannot be read is a dead letter, and the rest of the batch goes on."""
+        """Decode, one by one: what cannot be read is a dead letter, and the rest of the batch goes on.
+
+        Raises UnknownRow if a newer program wrote it.
+        """
         for record in self.records:
             try:
                 read = facts_record.validate_json(record.value or b"")
             except ValidationError as error:
+                refuse_newer(self.topics.facts, record.value or b"")
                 fields = sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False, include_url=False)})
                 self._reject(record, "not_a_fact", ", ".join(fields))
                 continue

@@ -36,6 +36,7 @@ from streams.ledger_tables import (
     source_silence,
     source_watermark,
 )
+from streams.refusal import refuse_newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,10 @@ class Batch:
 
 
 def decode(records: Iterable[Record], positions: Mapping[tuple[str, int], int]) -> Batch:
-    """Records to a batch that moves `positions` behind them. An unusable record becomes a dead letter, not an error."""
+    """Records to a batch that moves `positions` behind them. An unusable record becomes a dead letter, not an error.
+
+    Raises UnknownRow if a newer program wrote one.
+    """
     batch = Batch()
     for record in records:
         at = (record.topic, record.partition)
@@ -86,6 +90,7 @@ def decode(records: Iterable[Record], positions: Mapping[tuple[str, int], int]) 
         try:
             _take(batch, record)
         except ValidationError as error:
+            refuse_newer(record.topic, record.value or b"")
             refuse(batch, record, "invalid_record", _where(error))
         except (orjson.JSONDecodeError, KeyError) as error:
             refuse(batch, record, "invalid_record", type(error).__name__)

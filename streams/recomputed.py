@@ -16,7 +16,7 @@ from schemas.fact import Fact, Rejudge, Tick, facts_record
 from streams.agreement import Agreement
 from streams.completeness import NEVER, Completeness
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
-from streams.refusal import BAD_FACT, look_ahead, refusal
+from streams.refusal import BAD_FACT, look_ahead, refusal, refuse_newer
 from streams.timeline import merge
 from streams.tracker_rows import subject_key
 
@@ -65,6 +65,7 @@ class Partition:
         try:
             said = facts_record.validate_json(value)
         except ValidationError:
+            refuse_newer("ats.facts", value)
             return  # a dead letter by now
         if isinstance(said, Rejudge):
             return

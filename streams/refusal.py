@@ -1,13 +1,15 @@
-"""Which facts the tracker refuses, so that `rebuild` refuses the same ones. Pure."""
+"""Which facts the tracker refuses, so that `rebuild` refuses the same ones; and what nobody may refuse. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from schemas.base import SCHEMA, schema_of
 from schemas.fact import Fact
 from streams.directory import People
 from streams.timeline import events
+from streams.tracker_rows import UnknownRow
 
 #: What a fact of impossible content makes the core raise; such a fact is a dead letter, not the end of the worker.
 BAD_FACT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
@@ -20,6 +22,12 @@ def refusal(fact: Fact) -> tuple[str, str] | None:
     if "\0" in f"{fact.requisition_id}{fact.application_id}":
         return "not_a_fact", "a zero byte in an id"
     return None
+
+
+def refuse_newer(topic: str, record: bytes) -> None:
+    """Raises UnknownRow if a record that cannot be read is of a newer schema: it is none of our dead letters."""
+    if (schema := schema_of(record)) > SCHEMA:
+        raise UnknownRow(f"a record of {topic}", schema, SCHEMA)
 
 
 def look_ahead(merged: Sequence[Fact], people: People, as_of: datetime) -> None:

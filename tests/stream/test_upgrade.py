@@ -16,9 +16,10 @@ import orjson
 import pytest
 from sqlalchemy import Engine, select, text
 
+from schemas.base import SCHEMA as RECORDS
 from schemas.fact import DERIVED_KINDS, FACT_KINDS, Fact, Origin, Tick, Watermark, facts_record
 from schemas.outcome import Obligation, Outcome, Progress, Verdict, outcome_adapter
-from streams import ledger, migrations
+from streams import ledger, ledger_batch, migrations
 from streams.errors import InvalidConfiguration
 from streams.ledger_database import connect, open_ledger
 from streams.ledger_tables import obligation, revision
@@ -238,3 +239,17 @@ def test_links_of_a_newer_release_are_refused() -> None:
     table.rows[VERSION] = b"2"
     with pytest.raises(UnknownRow, match=r"schema 2.*install the release that wrote it"):
         asyncio.run(normaliser.recovered(0, table))
+
+
+def test_a_fact_of_a_newer_schema_stops_the_tracker_and_is_no_dead_letter() -> None:
+    newer = orjson.dumps({"type": f"fact/{RECORDS + 1}", "requisition_id": f"{ACCOUNT}/r1", "anything": "new"})
+    told = Tracked(AGREEMENT)
+    with pytest.raises(UnknownRow, match=rf"a record of \S*ats.facts is of schema {RECORDS + 1}; .*that wrote it"):
+        told.feed(newer)
+    assert not told.reasons
+
+
+def test_an_outcome_of_a_newer_schema_stops_the_ledger_writer_and_is_no_dead_letter() -> None:
+    newer = orjson.dumps({"outcome_id": "x", "body": {"type": f"obligation/{RECORDS + 1}"}})
+    with pytest.raises(UnknownRow, match=rf"a record of sla.outcomes is of schema {RECORDS + 1}"):
+        ledger_batch.decode([ledger_batch.Record("sla.outcomes", 0, 0, 0, newer)], {("sla.outcomes", 0): 0})
