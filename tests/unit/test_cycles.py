@@ -117,6 +117,13 @@ def test_a_declined_request_cancels_the_one_commitment_it_names_or_all() -> None
         assert [o.verdict for o in owed("review_candidate", review, declined)] == [verdict]
 
 
+def test_only_of_a_declined_request_it_matters_which_commitment_it_names() -> None:
+    declined = fact("request.declined", MONDAY + 3 * DAY, attributes={"commitment": "decide"})
+    withdrawn = fact("application.withdrawn", MONDAY + DAY, attributes={"commitment": "decide"})
+    found = owed("review_candidate", stage("manager_review", MONDAY + HOUR), declined, withdrawn)
+    assert [(o.verdict, o.ended_at) for o in found] == [(Verdict.CANCELLED, MONDAY + DAY)]
+
+
 def test_the_third_different_application_makes_a_slate_and_the_same_one_twice_does_not() -> None:
     intake = fact("requisition.intake_held", MONDAY + HOUR, application_id=None)
     approved = fact("requisition.approved", MONDAY + HOUR, application_id=None)

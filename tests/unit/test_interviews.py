@@ -85,7 +85,7 @@ def test_of_several_interviews_that_list_a_scorecard_the_last_that_had_begun() -
     timeless = without_time("timeless", MONDAY + 5 * DAY, **lists)
     assert belongs_to(card(MONDAY + 6 * DAY, None, scorecard_id="c"), one, timeless) == "one"
     assert belongs_to(card(MONDAY + 6 * DAY, None, scorecard_id="c"), timeless) == "timeless"
-    older = without_time("a", MONDAY + 4 * DAY, **lists)
+    older = without_time("zz", MONDAY + 4 * DAY, **lists)
     assert belongs_to(card(MONDAY + 6 * DAY, None, scorecard_id="c"), timeless, older) == "timeless", "the last first known"
 
 
@@ -216,3 +216,13 @@ def test_whether_a_card_is_the_interviewer_s_own_is_told_only_where_both_are_kno
     for person, actor, own in ((ada, ada, True), (ada, bob, False), (ada, None, None), (None, ada, None), (None, None, None)):
         given = fact(at=MONDAY, person=person, actor=actor, attributes={})
         assert [e.attributes.get("own") for e in told(given)] == [own]
+
+
+def test_what_names_no_interview_is_none_and_stops_nothing() -> None:
+    unnamed = fact("interview.scheduled", MONDAY, attributes={"ends_at": (MONDAY + DAY).isoformat()})
+    assert [e.kind for e in told(unnamed, interview("i", MONDAY + DAY))] == [
+        "interview.scheduled",
+        "interview.scheduled",
+        "interview.booked",
+        "interview.ended",
+    ]
