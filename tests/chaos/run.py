@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,8 @@ IN_A_HURRY = 0.3  #: share of the faults after which the next does not wait for 
 WEBHOOK_RATE = 10.0
 
 log = structlog.get_logger()
+
+FACT_ID = re.compile(rb'"fact_id":"([^"]*)"')
 
 
 def run(plan: Plan, folder: Path) -> Outcome:
@@ -111,7 +114,7 @@ def count(here: Stage, load: FactLoad, webhooks: WebhookLoad, faults: Faults, ou
     outcome.doubled += doubled(here.engine)
     raw = values(here, "ats.raw", 4)
     outcome.lost += [f"acknowledged webhook {body[:40]!r}" for body in webhooks.acknowledged if body not in raw]
-    told = b"\n".join(values(here, "ats.facts", PARTITIONS))
+    told = set(FACT_ID.findall(b"\n".join(values(here, "ats.facts", PARTITIONS))))
     outcome.lost += [f"fact {one} of a webhook" for one in webhooks.facts() if one.encode() not in told]
     with ledger.snapshot(here.engine) as conn:
         letters = set(conn.execute(select(dead_letter.c.pointer)).scalars())
