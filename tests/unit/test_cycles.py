@@ -80,6 +80,18 @@ def test_a_delay_is_that_of_the_alternative_that_started_the_clock() -> None:
     assert [start for start, _ in spans("hold_intake", held, policy=policy)] == [MONDAY + HOUR]
 
 
+def test_a_delayed_start_that_lies_ahead_hides_no_clock_that_runs() -> None:
+    start = [
+        {"kind": "offer.created", "delay": {"elapsed_hours": 9}},
+        {"kind": "application.stage_changed", "where": {"stage": "manager_review"}},
+    ]
+    by = agreement({"review_candidate": {"start": start}})
+    told = fact("offer.created", MONDAY), stage("interview", MONDAY + HOUR), stage("manager_review", MONDAY + 2 * HOUR)
+    found = evaluate((OPENED, CREATED, *told), by.policy, by.calendars, by.people, (), MONDAY + 3 * HOUR)
+    assert [o.started_at for o in found.obligations if o.commitment == "review_candidate"] == [MONDAY + 2 * HOUR]
+    assert found.next_due == MONDAY + 9 * HOUR
+
+
 HELD = interview("i", MONDAY)
 
 
