@@ -12,7 +12,6 @@ from typing import Any
 from unittest import mock
 
 from schemas.outcome import Verdict
-from schemas.policy import Commitment
 from streams import compiled, completeness, cycles, deadline, holders, interviews, obligations, terms, timeline, verdict
 from streams.agreement import Agreement, Promise
 from tests.oracle import disagreements
@@ -21,8 +20,8 @@ from tests.random_histories import Histories
 BOOKED: Callable[..., Any] = interviews._booked
 
 
-def _last_rule(commitment: Commitment, life: Any, agreement: Agreement, at: Any) -> Any:
-    return commitment.targets[-1].target if commitment.targets else commitment.target
+def _last_rule(promise: Promise, *_: Any) -> Any:
+    return promise.targets[-1].target if promise.targets else promise.target
 
 
 def _first_stanza(agreement: Agreement, name: str, at: Any) -> Promise | None:
