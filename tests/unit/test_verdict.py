@@ -205,5 +205,6 @@ def test_a_later_exception_counts_though_an_earlier_one_is_void() -> None:
     assert review(*own, lost).verdict == Verdict.OVERDUE
     assert review(*own, lost, *approved(*span.values())).verdict == Verdict.EXCUSED
     assert review(*own, lost, *approved(*span.values(), commitment="decide")).verdict == Verdict.OVERDUE
-    unsigned = [f.model_copy(update={"actor": None}) for f in approved(*span.values())]
-    assert review(*unsigned).verdict == Verdict.OVERDUE
+    request, approval = approved(*span.values())
+    unsigned, by_nobody = (f.model_copy(update={"actor": None}) for f in (request, approval))
+    assert [review(*pair).verdict for pair in ((unsigned, approval), (unsigned, by_nobody))] == [Verdict.OVERDUE] * 2
