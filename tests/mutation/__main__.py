@@ -37,6 +37,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "conditions": ("tests/unit/test_history.py",),
     "timeline": ("tests/unit/test_interviews.py", "tests/property/test_core_properties.py"),
     "interviews": ("tests/unit/test_timeline.py", "tests/property/test_core_properties.py"),
+    "obligations": ("tests/unit/test_cycles.py", SUMS, "tests/property/test_core_properties.py"),
     "life": ("tests/unit/test_roster.py", SUMS),
     "completeness": ("tests/unit/test_roster.py",),
     "exceptions": ("tests/unit/test_verdict.py",),
