@@ -174,6 +174,39 @@ def test_a_receipt_says_what_a_clock_waited_for_only_if_it_did() -> None:
         assert lines[0].endswith(f"with application.stage_changed{once}")
 
 
+def receipts(name: str) -> list[Any]:
+    """Receipts of a story's last instant."""
+    story = next(s for s in stories() if s.name == name)
+    found = judged(story, story.facts, max(e.as_of for e in story.expectations), agreement(story.policy))
+    return [o.receipt for o in found.obligations]
+
+
+def test_a_declined_request_is_what_cancelled_an_obligation() -> None:
+    roles = [(f.role, f.kind) for receipt in receipts("declined_for_one_application") for f in receipt.facts]
+    assert ("cancel", "request.declined") in roles
+    assert ("stop", "request.declined") not in roles
+
+
+def test_behind_a_derived_moment_a_receipt_names_the_facts_it_follows_from() -> None:
+    story = next(s for s in stories() if s.name == "feedback_of_a_panel")
+    known = {f.fact_id for f in story.facts}
+    ended = [[f for f in r.facts if f.kind == "interview.ended"] for r in receipts(story.name)]
+    moments = [facts for facts in ended if facts]
+    assert moments
+    for moment, *because in moments:
+        assert moment.role in ("start", "stop")
+        assert moment.event_id not in known
+        assert [f.role for f in because] == ["because"] * len(because)
+        assert because
+        assert {f.event_id for f in because} <= known
+
+
+def test_a_clock_that_a_change_started_anew_says_since_when() -> None:
+    lines = [line for receipt in receipts("priority_raised_reset") for line in receipt.arithmetic if "anew" in line]
+    assert lines
+    assert all(line.startswith("started anew 2026-03-") and line.endswith(", when the requisition changed") for line in lines)
+
+
 def test_an_hour_of_receipts_is_one_of_deadlines() -> None:
     assert HOUR_US * timedelta(microseconds=1) == HOUR
     assert HOUR_US == HOUR_OF_DEADLINES
