@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import yaml
-from kafka import KafkaConsumer, TopicPartition
 
 from streams.settings import ROOT, Settings
+from tests.whole_topics import whole
 
 SECRET = b"greenhouse-secret"
 TOKEN = "extractor-token-0123456789"
@@ -77,14 +77,4 @@ def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def raw_records(settings: Settings) -> list[Any]:
-    topic = settings.topic("ats.raw")
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=None)
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-    consumer.assign(partitions)
-    ends = consumer.end_offsets(partitions)
-    consumer.seek_to_beginning(*partitions)
-    found: list[Any] = []
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        found += [record for records in consumer.poll(timeout_ms=500).values() for record in records]
-    consumer.close()
-    return found
+    return whole(settings, settings.topic("ats.raw"))

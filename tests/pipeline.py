@@ -35,6 +35,7 @@ from streams.settings import ROOT, Settings
 from tests.fake_harvest import serving
 from tests.weeks import WEEKS
 from tests.weeks.week import END, MINUTE, MOMENTS, Handler, Week
+from tests.whole_topics import whole
 from tests.workers import deploy_folder
 
 NAMES = [f"{week.__name__.lower()}" for week in WEEKS]
@@ -86,16 +87,7 @@ class Pipeline:
 
     def records(self, topic: str) -> list[Any]:
         """Everything in a topic."""
-        consumer = KafkaConsumer(bootstrap_servers=self.settings.brokers, group_id=None)
-        places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        consumer.seek_to_beginning(*places)
-        found: list[Any] = []
-        while any(consumer.position(place) < ends[place] for place in places):
-            found += [record for records in consumer.poll(timeout_ms=200).values() for record in records]
-        consumer.close()
-        return found
+        return whole(self.settings, topic)
 
     def facts(self) -> list[Fact]:
         told = [facts_record.validate_json(record.value) for record in self.records(self.settings.topic("ats.facts"))]

@@ -9,10 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
-from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import select
 
 from streams import ledger
@@ -21,8 +19,9 @@ from streams.process import tail
 from tests.chaos.faults import Faults, NotPossible
 from tests.chaos.load import START, FactLoad, WebhookLoad, history
 from tests.chaos.plan import Outcome, Plan, Tally
-from tests.chaos.stage import PARTITIONS, WEBHOOKS, Reached, Stage, own_postgres, stage
+from tests.chaos.stage import WEBHOOKS, Reached, Stage, own_postgres, stage
 from tests.settled import doubled, expected, lost, ticked
+from tests.whole_topics import each
 
 PATIENCE = 240.0  #: seconds to recover from one fault
 SETTLE = 600.0  #: seconds for the rest, once nothing breaks any more
@@ -112,9 +111,9 @@ def count(here: Stage, load: FactLoad, webhooks: WebhookLoad, faults: Faults, ou
             wrong = lost(here.engine, wanted, [WEBHOOKS])
     outcome.lost += wrong
     outcome.doubled += doubled(here.engine)
-    raw = values(here, "ats.raw", 4)
+    raw = values(here, "ats.raw")
     outcome.lost += [f"acknowledged webhook {body[:40]!r}" for body in webhooks.acknowledged if body not in raw]
-    told = set(FACT_ID.findall(b"\n".join(values(here, "ats.facts", PARTITIONS))))
+    told = set(FACT_ID.findall(b"\n".join(values(here, "ats.facts"))))
     outcome.lost += [f"fact {one} of a webhook" for one in webhooks.facts() if one.encode() not in told]
     with ledger.snapshot(here.engine) as conn:
         letters = set(conn.execute(select(dead_letter.c.pointer)).scalars())
@@ -130,16 +129,6 @@ def count(here: Stage, load: FactLoad, webhooks: WebhookLoad, faults: Faults, ou
     }
 
 
-def values(here: Stage, topic: str, partitions: int) -> set[bytes]:
+def values(here: Stage, topic: str) -> set[bytes]:
     """All values of a topic up to its present end."""
-    consumer: Any = KafkaConsumer(bootstrap_servers=here.settings.brokers.split(","), group_id=None)
-    tps = [TopicPartition(here.settings.topic(topic), p) for p in range(partitions)]
-    consumer.assign(tps)
-    ends = consumer.end_offsets(tps)
-    consumer.seek_to_beginning()
-    found: set[bytes] = set()
-    while any(consumer.position(tp) < ends[tp] for tp in tps):
-        for records in consumer.poll(timeout_ms=500).values():
-            found.update(record.value for record in records if record.value is not None)
-    consumer.close()
-    return found
+    return {record.value for record in each(here.settings, here.settings.topic(topic)) if record.value is not None}

@@ -23,6 +23,7 @@ from streams.normalise import Normaliser
 from streams.settings import ROOT, Settings
 from tests.greenhouse import BODIES, RECEIVED, STAGES, headers
 from tests.tracked import Tracked
+from tests.whole_topics import whole
 
 pytestmark = pytest.mark.kafka
 
@@ -42,20 +43,6 @@ def settings(topics: Callable[..., Settings], tmp_path: Path) -> Settings:
     (deploy / "stages.yaml").write_text((ROOT / "deploy/stages.yaml").read_text())
     (deploy / "sources.yaml").write_text("tenant: acme\naccounts: [{account: greenhouse, system: greenhouse, polled: [jobs]}]\n")
     return topics(deploy_dir=deploy)
-
-
-def whole(settings: Settings, topic: str) -> list[Any]:
-    """Every record of a topic, partition by partition in order."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=None)
-    places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-    consumer.assign(places)
-    ends = consumer.end_offsets(places)
-    consumer.seek_to_beginning(*places)
-    found: list[Any] = []
-    while any(consumer.position(place) < ends[place] for place in places):
-        found += [record for records in consumer.poll(timeout_ms=200).values() for record in records]
-    consumer.close()
-    return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
 def put(settings: Settings, bodies: list[tuple[bytes, RawHeaders]]) -> None:

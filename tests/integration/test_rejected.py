@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from schemas.raw import RawHeaders, Rejected
 from streams import rejected
 from streams.errors import Unreachable
 from streams.rejected import Gone
 from streams.settings import Settings
+from tests.whole_topics import whole
 
 pytestmark = pytest.mark.kafka
 
@@ -44,16 +45,7 @@ def producer(settings: Settings) -> Iterator[Any]:
 
 
 def records_of(settings: Settings, name: str) -> list[Any]:
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=None)
-    partitions = [TopicPartition(settings.topic(name), number) for number in consumer.partitions_for_topic(settings.topic(name))]
-    consumer.assign(partitions)
-    ends = consumer.end_offsets(partitions)
-    consumer.seek_to_beginning(*partitions)
-    found: list[Any] = []
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        found += [record for records in consumer.poll(timeout_ms=500).values() for record in records]
-    consumer.close()
-    return found
+    return whole(settings, settings.topic(name))
 
 
 def append_raw(producer: Any, settings: Settings, body: bytes) -> Rejected:
