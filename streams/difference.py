@@ -22,8 +22,9 @@ KEPT = (
 )  # fmt: skip
 KEPT_OF_RECEIPT = ("calendar", "calendar_source", "calendar_version", "policy_version", "people_version", "zone", "target")
 
-Kept = list[Any] | str | None  #: a list since schema 2 of the rows, text with the whole body before; nothing of an application
-Published = dict[str, Sequence[Any]]  #: subject id -> fingerprint and what is kept; a list once it was a row's JSON
+#: Subject id -> fingerprint, and what is kept: a list since schema 2 of the rows, text with the whole body before, nothing of an
+#: application. A pair, or a list of two once it was a row's JSON.
+Published = dict[str, Sequence[Any]]
 
 
 def difference(published: Published, evaluation: Evaluation) -> Iterator[tuple[str, str, Body]]:
