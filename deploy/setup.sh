@@ -101,5 +101,5 @@ install_python() {
 
 install_packages
 install_python
-say "core: $(.venv/bin/python -c 'from streams import compiled; print(compiled.make())')"
+say "core: $(.venv/bin/python -c 'from streams import compiling; print(compiling.make())')"
 say "Kafka: $(.venv/bin/python -m streams.kafka_node)"
