@@ -68,7 +68,7 @@ class HolderChange:
         self.condition = Conditions((rule.when,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Agreement:
     """Everything `evaluate` needs to know that is not a fact; made by `streams.check.load_agreement`."""
 
@@ -76,15 +76,15 @@ class Agreement:
     calendars: Calendars
     people: People
     policy_version: str = field(init=False)  #: the policy's version and the hash of its content
-    stamp: str = field(init=False, repr=False)  #: of which agreement a verdict is: policy and people; calendars say it themselves
+    stamp: str = field(init=False)  #: of which agreement a verdict is: policy and people; calendars say it themselves
     #: enabled stanzas by name, newest effective_from first: the first whose time has come judges an obligation
-    promises: dict[str, tuple[Promise, ...]] = field(init=False, repr=False, compare=False)
-    of_requisitions: tuple[Promise, ...] = field(init=False, repr=False, compare=False)
-    of_applications: tuple[Promise, ...] = field(init=False, repr=False, compare=False)  #: and of their interviewers
+    promises: dict[str, tuple[Promise, ...]] = field(init=False, compare=False)
+    of_requisitions: tuple[Promise, ...] = field(init=False, compare=False)
+    of_applications: tuple[Promise, ...] = field(init=False, compare=False)  #: and of their interviewers
     #: the holder table by fact kind, in the policy's order
-    holder_rules: dict[str, tuple[HolderChange, ...]] = field(init=False, repr=False, compare=False)
+    holder_rules: dict[str, tuple[HolderChange, ...]] = field(init=False, compare=False)
     #: by kind of an application's fact, what a requisition's commitments look for
-    digested: dict[str, tuple[Conditions, ...]] = field(init=False, repr=False, compare=False)
+    digested: dict[str, tuple[Conditions, ...]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         content = content_version(self.policy.model_dump(mode="json"))
@@ -106,6 +106,9 @@ class Agreement:
                 for condition in (*commitment.start, *commitment.stop, *commitment.requires):
                     digested[condition.kind] = (*digested.get(condition.kind, ()), Conditions((condition,)))
         object.__setattr__(self, "digested", digested)
+
+    def __repr__(self) -> str:
+        return f"Agreement({self.stamp})"  # its content is some 60 kB
 
     def in_force(self, name: str, at: datetime) -> Promise | None:
         """The stanza of a commitment that judges an obligation started at `at`; None if none was in force, or it was over."""
