@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +22,7 @@ from schemas.calendar import CalendarFile
 from schemas.directory import Directory
 from schemas.policy import Policy
 from schemas.sources import Sources
+from streams import fact_files
 from streams.agreement import Agreement
 from streams.calendars import Calendars, content_version
 from streams.check_people import check_calendars, check_people, check_working_time
@@ -95,6 +98,11 @@ class Inspection:
         self.stages = frozenset(stage for _, stage in rules)
         self._note("stages.yaml", content_version(rules), f"{len(rules)} patterns for {len(self.stages)} stages")
 
+    def read_facts(self, files: Sequence[Path]) -> None:
+        """Reads and checks files of facts, as one."""
+        types = Counter(record.type for record in fact_files.read(files, self.faults))
+        self._note(", ".join(map(shown, files)), "", ", ".join(f"{name} {number}" for name, number in sorted(types.items())))
+
     def refuse(self) -> None:
         """Raises InvalidConfiguration with all faults, if there are any."""
         if self.faults:
@@ -163,12 +171,15 @@ def _compare(settings: Settings, inspection: Inspection, now: datetime) -> None:
         published.compare(inspection, published.versions(inspection, now), published.read(settings))
 
 
-def run(settings: Settings, as_json: bool, now: datetime | None = None) -> None:
+def run(settings: Settings, as_json: bool, now: datetime | None = None, facts: Sequence[Path] = ()) -> None:
     """The `check` verb: what is there, or all faults and exit 78; warnings never fail. `as_json`: one list of both.
 
     With `now`, and where Kafka answers, also what was published: a version in force by then that was changed is a fault.
+    `facts`: files for `evaluate` or `whatif`, of which every line has to be a record, and no exception its requester's own.
     """
     inspection = inspect(settings.deploy_dir)
+    if facts:
+        inspection.read_facts(facts)
     if now is not None and not inspection.faults:
         _compare(settings, inspection, now)
     if as_json:

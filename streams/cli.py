@@ -30,6 +30,8 @@ app.add_typer(exception_app, name="exception")
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="data and logs of everything `up` starts")]
 Brokers = Annotated[str | None, typer.Option("--brokers", help="use this Kafka instead of the embedded one")]
 DeployDir = Annotated[Path | None, typer.Option("--deploy-dir", help="where policy.yaml and its siblings are")]
+#: Files that are read; - is standard input.
+READ = {"exists": True, "dir_okay": False, "readable": True, "allow_dash": True}
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
@@ -252,20 +254,24 @@ def forget(
 
 
 @app.command()
-def check(deploy_dir: DeployDir = None, as_json: AsJson = False) -> None:
-    """Validate policy, calendars, people, stages and sources: all faults at once, with file and line.
+def check(
+    facts: Annotated[list[Path] | None, typer.Argument(help="of facts, as `evaluate` reads them", **READ)] = None,
+    deploy_dir: DeployDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate policy, calendars, people, stages and sources, and files of facts: all faults at once, with file and line.
 
     Where Kafka answers, also against what was published: a version that has judged is never changed.
     """
     from streams import check as job
 
-    job.run(_settings(deploy_dir=deploy_dir), as_json=as_json, now=clock.from_environment().now())
+    job.run(_settings(deploy_dir=deploy_dir), as_json=as_json, now=clock.from_environment().now(), facts=facts or ())
 
 
 @app.command()
 def normalise(
     system: str,
-    files: list[Path],
+    files: Annotated[list[Path], typer.Argument(**READ)],
     account: Annotated[str | None, typer.Option(help="source account; default: the system's name")] = None,
     record_type: Annotated[str | None, typer.Option("--type", help="the files hold polled records of this type")] = None,
     received_at: Annotated[str | None, typer.Option(help="when they were received; default: now")] = None,
@@ -284,7 +290,7 @@ def normalise(
 
 @app.command()
 def evaluate(
-    files: list[Path],
+    files: Annotated[list[Path], typer.Argument(**READ)],
     as_of: Annotated[str, typer.Option("--as-of", help="cuts what happened")],
     known_at: Annotated[str | None, typer.Option("--known-at", help="cuts what was learned; default: no cut")] = None,
     deploy_dir: DeployDir = None,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from schemas.fact import Fact, Rejudge, Tick, Watermark, facts_record
+from schemas.fact import Fact, Watermark
+from streams import fact_files
 from streams.check import load_agreement
 from streams.errors import InvalidPayload
 from streams.obligations import evaluate, routed
 from streams.settings import Settings
+from streams.yaml_lines import Faults
 
 
 def run(settings: Settings, files: list[Path], as_of: datetime, known_at: datetime | None) -> int:
@@ -24,8 +23,8 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
     no watermark, every source counts as complete up to `as_of`; a line on stderr says so.
     """
     agreement = load_agreement(settings.deploy_dir)
-    faults: list[str] = []
-    records = list(_read(files, faults))
+    faults = Faults()
+    records = list(fact_files.read(files, faults))
     facts = [r for r in records if isinstance(r, Fact)]
     watermarks = [r for r in records if isinstance(r, Watermark)]
     if not watermarks:
@@ -39,33 +38,6 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
         raise InvalidPayload("not_a_time", f"an attribute of a fact cannot be read: {error}; write it with its offset") from error
     for obligation in sorted(found.obligations, key=lambda o: o.obligation_id):
         print(obligation.model_dump_json())  # noqa: T201
-    for fault in faults:
+    for fault in faults.lines():
         print(fault, file=sys.stderr)  # noqa: T201
     return 65 if faults else 0
-
-
-def _read(files: Iterable[Path], faults: list[str]) -> Iterator[Fact | Tick | Watermark | Rejudge]:
-    asked: dict[object, str | None] = {}  # exception -> who asked for it
-    approved: list[tuple[str, object, str | None]] = []  # where, exception, by whom
-    for path in files:
-        with sys.stdin.buffer if str(path) == "-" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    record = facts_record.validate_json(line)
-                except ValidationError as error:
-                    first = error.errors(include_input=False, include_url=False)[0]
-                    where = ".".join(map(str, first["loc"]))
-                    faults.append(f"{path}:{number}: {where}: {first['msg']}; see schemas/fact.py for the form of a fact")
-                    continue
-                if isinstance(record, Fact) and record.kind == "exception.requested":
-                    asked.setdefault(record.attributes.get("exception_id"), record.actor)
-                elif isinstance(record, Fact) and record.kind == "exception.approved":
-                    approved.append((f"{path}:{number}", record.attributes.get("exception_id"), record.actor))
-                yield record
-    for where, exception, by in approved:
-        if by is not None and asked.get(exception) == by:
-            faults.append(
-                f"{where}: exception {exception} is approved by {by}, who asked for it; another person has to approve it"
-            )

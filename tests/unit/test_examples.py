@@ -10,7 +10,8 @@ import pytest
 from schemas.fact import Fact, facts_record
 from schemas.outcome import outcome_adapter
 from schemas.raw import rejected_record
-from streams import evaluate_files
+from streams import check, evaluate_files
+from streams.errors import InvalidConfiguration
 from streams.settings import Settings
 from tests.stories import stories
 
@@ -63,8 +64,9 @@ def test_a_line_that_is_no_fact_is_named_and_the_rest_is_judged(tmp_path: Path, 
     assert "decide:acme/r1:a1:1" in said.out
 
 
+@pytest.mark.parametrize("verb", ["check", "evaluate"])
 def test_an_exception_approved_by_its_requester_is_refused_with_file_line_and_mend(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     story = next(s for s in stories() if s.name == "approved_exception_excuses")
     told = [fact for fact in story.facts if fact.kind.startswith("exception.")]
@@ -73,7 +75,13 @@ def test_an_exception_approved_by_its_requester_is_refused_with_file_line_and_me
     assert wrong, "the story has one"
     path = tmp_path / "facts.jsonl"
     path.write_bytes(b"\n".join(fact.to_json() for fact in story.facts) + b"\n")
-    assert evaluate_files.run(Settings(deploy_dir=ROOT / "deploy"), [path], story.expectations[-1].as_of, None) == 65
-    faults = [line for line in capsys.readouterr().err.splitlines() if "who asked for it" in line]
-    assert [line.split(": ")[0] for line in faults] == [f"{path}:{story.facts.index(fact) + 1}" for fact in wrong]
-    assert all("another person has to approve it" in line for line in faults)
+    settings = Settings(deploy_dir=ROOT / "deploy")
+    if verb == "check":
+        with pytest.raises(InvalidConfiguration) as refused:
+            check.run(settings, as_json=False, facts=[path])
+        said = refused.value.faults
+    else:
+        assert evaluate_files.run(settings, [path], story.expectations[-1].as_of, None) == 65
+        said = [line for line in capsys.readouterr().err.splitlines() if "who asked for it" in line]
+    assert [line.split(": ")[0] for line in said] == [f"{path}:{story.facts.index(fact) + 1}" for fact in wrong]
+    assert all("another person has to approve it" in line for line in said)
