@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -58,8 +59,10 @@ NOTHING = "", None
 
 
 def _keep(body: Body) -> list[Any]:
+    """As it is in JSON, so that it is the same whether it was just said or read from a row."""
     receipt = body["receipt"]
-    return [*map(body.get, KEPT), *map(receipt.get, KEPT_OF_RECEIPT)]
+    kept = [*map(body.get, KEPT), *map(receipt.get, KEPT_OF_RECEIPT)]
+    return [value.isoformat() if isinstance(value, datetime) else value for value in kept]
 
 
 def _body(kept: list[Any] | str) -> Body:

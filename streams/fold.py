@@ -29,6 +29,7 @@ from streams.tracker_rows import (
     Meta,
     Row,
     Rows,
+    Warm,
     application_key,
     digest_key,
     requisition_key,
@@ -68,11 +69,12 @@ class Fold:
         partition: int,
         records: list[Any],
         read: Read,
+        warm: Warm | None = None,
     ) -> None:
         self.agreement, self.topics, self.limits = agreement, topics, limits
         self.partition, self.records = partition, records
         self.step = Step()
-        self.rows = Rows(read, self.step.changes)
+        self.rows = Rows(read, self.step.changes, warm)
         self.meta = Meta.decode(read(META))
         self.horizon = Horizon(self.rows, self.step.changes, limits.horizon_days)
         self._folded = self.meta.offset  #: what is read again up to here was folded before
@@ -85,6 +87,7 @@ class Fold:
         self._revived: dict[str, None] = {}  #: requisitions that it wants taken up again
         self._leaving: dict[str, None] = {}
         self._incoming: dict[bytes, list[tuple[Fact, Any]]] = {}
+        self._told_as: dict[int, bytes] = {}  #: by id of an incoming fact, its bytes; `_incoming` keeps the objects alive
         self._loaded: dict[bytes, Row] = {}
         self._done: set[bytes] = set()
         self._completeness: Completeness = {}
@@ -151,6 +154,8 @@ class Fold:
         self.meta.newest[fact.account] = max(micros(fact.received_at), self.meta.newest.get(fact.account, 0))
         key = subject_key(fact.requisition_id, fact.application_id)
         self._incoming.setdefault(key, []).append((fact, record))
+        if b"\n" not in record.value:  # else it cannot stand in a row as it is
+            self._told_as[id(fact)] = record.value
 
     def _take_time(self, read: Tick | Watermark) -> None:
         self._told = True
@@ -251,7 +256,7 @@ class Fold:
                 row.facts = before
                 self._reject(record, "cannot_be_evaluated", type(error).__name__, fact)
         if late:
-            self.rows.save(row)
+            self.rows.save(row, self._told_as)
             if key.startswith(b"a"):
                 self._digested(key)
             if self.horizon.came_late(requisition_of(key), len(late)):
@@ -329,7 +334,7 @@ class Fold:
             self.waiting.append((key, due, waits))
         if new_facts or news or (due, waits) != (row.due, row.waits):
             row.due, row.waits = due, waits
-            self.rows.save(row)
+            self.rows.save(row, self._told_as)
 
     def _leaves_at(self, key: bytes, row: Row) -> int | None:
         """When the requisition may leave the table: that too is something to wait for."""

@@ -16,7 +16,7 @@ from streams.agreement import Agreement
 from streams.deadlines import Deadlines
 from streams.fold import Fold, Limits, Topics
 from streams.step import Read, Step
-from streams.tracker_rows import META, Meta, Overlay, header
+from streams.tracker_rows import META, Meta, Overlay, Warm, header
 from streams.wall_clock import instant_of, micros
 
 __all__ = ["Limits", "Partition", "Topics", "Tracker"]
@@ -62,6 +62,7 @@ class Tracker:
         self.limits = limits or Limits()
         self.rejected = rejected
         self.partitions: dict[int, Partition] = {}
+        self.warm = Warm()
 
     def step(self, partition: int, records: list[Any], read: Read) -> Step:
         """Fold one batch. Pure but for the deadlines in memory, which lose nothing if the step is not applied."""
@@ -72,7 +73,7 @@ class Tracker:
         while left:
             count = _together(left, memory, careful=rows < CAREFUL_ROWS)
             over = Overlay(read, step.changes) if step.changes else read
-            fold = Fold(self.agreement, self.declared, self.topics, self.limits, partition, left[:count], over)
+            fold = Fold(self.agreement, self.declared, self.topics, self.limits, partition, left[:count], over, self.warm)
             fold.take_records()
             taken = memory.deadlines.take(fold.as_of, fold.marks, self.limits.due)
             said = fold.run(taken)

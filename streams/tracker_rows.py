@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -35,16 +34,10 @@ from streams.wall_clock import micros
 SCHEMA = 2
 READABLE = (1, 2)  #: 1 kept of each obligation its whole body as text
 PIECE_BYTES = 256 << 10
+WARM_BYTES = 32 << 20
 META = b"m"
 
-
 facts_adapter: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[Fact, ...])
-
-
-@lru_cache(maxsize=2048)
-def facts_of(block: bytes) -> tuple[Fact, ...]:
-    """The facts of a row. Remembered by their bytes: a requisition's are asked for with each of its applications."""
-    return facts_adapter.validate_json(block)
 
 
 class UnknownRow(MutualSLAError):
@@ -81,6 +74,9 @@ def requisition_of(key: bytes) -> str:
     return key.split(b"\0")[1].decode()
 
 
+NOTHING: Mapping[int, bytes] = {}
+
+
 @dataclass(slots=True)
 class Row:
     """One subject: its facts as a merged set, and what the world was told of it.
@@ -94,7 +90,7 @@ class Row:
     due: int | None = None
     waits: tuple[Wait, ...] = ()
     pieces: int = 0
-    stored: tuple[tuple[Fact, ...], bytes] = ((), b"[]")  #: facts whose bytes are at hand
+    stored: tuple[tuple[Fact, ...], bytes] = ((), b"[]\n")  #: facts whose bytes are at hand: with them a body begins
 
 
 def header(value: bytes) -> tuple[int | None, tuple[Wait, ...]]:
@@ -121,12 +117,50 @@ class Overlay:
                 yield key, value
 
 
+class Warm:
+    """Rows that were read or written lately, decoded: most of what happens, happens to what something just happened to.
+
+    Looked up by key and believed only if the bytes are the same, so it may remember what was never applied. What it takes
+    is some four times `limit`, in bytes of bodies.
+    """
+
+    def __init__(self, limit: int = WARM_BYTES) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._rows: dict[bytes, tuple[bytes, tuple[Fact, ...], Published]] = {}  #: the one used last is last
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Keys, the one used last at the end."""
+        return iter(self._rows)
+
+    def decoded(self, key: bytes, body: bytes) -> tuple[tuple[Fact, ...], Published]:
+        """The facts, and the caller's own copy of what was published."""
+        found = self._rows.get(key)
+        if found is not None and found[0] == body:
+            self._rows[key] = self._rows.pop(key)
+            return found[1], dict(found[2])
+        block, _, published = body.partition(b"\n")
+        facts, told = facts_adapter.validate_json(block), orjson.loads(published)
+        self.keep(key, body, facts, told)
+        return facts, dict(told)
+
+    def keep(self, key: bytes, body: bytes, facts: tuple[Fact, ...], published: Published) -> None:
+        """`published` must not be changed afterwards."""
+        before = self._rows.pop(key, None)
+        self._bytes += len(body) - (0 if before is None else len(before[0]))
+        self._rows[key] = body, facts, published
+        while self._bytes > self._limit:
+            eldest = next(iter(self._rows))
+            self._bytes -= len(self._rows.pop(eldest)[0])
+
+
 class Rows:
     """Rows read from the table, with the changes of one step on top."""
 
-    def __init__(self, read: Read, changes: dict[bytes, bytes | None]) -> None:
+    def __init__(self, read: Read, changes: dict[bytes, bytes | None], warm: Warm | None = None) -> None:
         self._read = read
         self._changes = changes
+        self._warm = Warm() if warm is None else warm
 
     def raw(self, key: bytes) -> bytes | None:
         return self._changes[key] if key in self._changes else self._read(key)
@@ -136,9 +170,11 @@ class Rows:
         value = self.raw(key)
         return Row(key) if value is None else self._decode(key, value)
 
-    def save(self, row: Row) -> None:
-        row.stored = tuple(row.facts), _encoded(row)
-        body = b"%s\n%s" % (row.stored[1], orjson.dumps(row.published))
+    def save(self, row: Row, told: Mapping[int, bytes] = NOTHING) -> None:
+        """`told`: by id of a fact object, its record's bytes, if they may stand in the row as they are."""
+        body = b"%s\n%s" % (_encoded(row, told), orjson.dumps(row.published))
+        row.stored = tuple(row.facts), body
+        self._warm.keep(row.key, body, row.stored[0], dict(row.published))
         pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)] if len(body) > PIECE_BYTES else []
         for number in range(max(len(pieces), row.pieces)):
             self._changes[_piece_key(row.key, number)] = pieces[number] if number < len(pieces) else None
@@ -156,16 +192,15 @@ class Rows:
         _, due, waits, pieces = _known(f"row {key!r}", head)
         if pieces:
             body = b"".join(self.raw(_piece_key(key, number)) or b"" for number in range(pieces))
-        block, _, published = body.partition(b"\n")
-        facts = facts_of(block)
+        facts, published = self._warm.decoded(key, body)
         return Row(
             key,
             list(facts),
-            orjson.loads(published),
+            published,
             due,
             tuple((account, kind, deadline) for account, kind, deadline in waits),
             pieces,
-            (facts, block),
+            (facts, body),
         )
 
 
@@ -177,16 +212,17 @@ def _known(what: str, head: bytes) -> list[Any]:
     return found
 
 
-def _encoded(row: Row) -> bytes:
+def _encoded(row: Row, told: Mapping[int, bytes]) -> bytes:
     """The facts as JSON; of those that were stored already, as nearly always all but the new ones at the end, the same bytes."""
-    known, block = row.stored
+    known, body = row.stored
     count = len(known)
     if len(row.facts) < count or any(one is not other for one, other in zip(known, row.facts, strict=False)):
-        count, block = 0, b"[]"
-    added = b",".join(fact.to_json() for fact in row.facts[count:])
-    if not added:
-        return block
-    return b"%s%s%s]" % (block[:-1], b"," if count else b"", added)
+        count, body = 0, b"[]\n"
+    end = body.index(b"\n")
+    if len(row.facts) == count:
+        return body[:end]
+    added = b",".join([told.get(id(fact)) or fact.to_json() for fact in row.facts[count:]])
+    return b"%s%s%s]" % (memoryview(body)[: end - 1], b"," if count else b"", added)
 
 
 def _piece_key(key: bytes, number: int) -> bytes:

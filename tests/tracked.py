@@ -104,8 +104,11 @@ class Tracked:
             self.feed(Tick(at=at))
         raise AssertionError(f"there is still work after {most} ticks")
 
-    def restart(self) -> None:
-        """Lose what is in memory, and recover."""
+    def restart(self, *, process: bool = True) -> None:
+        """Lose what is in memory (of the partition, if the process goes on), and recover."""
+        if process:
+            old = self.tracker
+            self.tracker = Tracker(old.agreement, old.declared, TOPICS, old.limits, self.reasons.append)
         self.tracker.partitions.clear()
         for _ in self.tracker.recover(PARTITION, self.table):
             pass

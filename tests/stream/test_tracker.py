@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from schemas.fact import FACT_KINDS, Fact, Origin, Rejudge, Tick, Watermark, fac
 from schemas.outcome import ApplicationState, Obligation, Progress, Verdict
 from streams.obligations import Evaluation, evaluate
 from streams.tracker import Limits
-from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, application_key, digest_key
+from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, Warm, application_key, digest_key
 from tests.property.test_core_properties import facts, marks
 from tests.stories import ACCOUNT, REQUISITION, Story, agreement, compare, stories
 from tests.tracked import PARTITION, Table, Told, Tracked
@@ -107,7 +108,7 @@ def test_order_copies_cuts_and_crashes_do_not_matter(
         told.step(batch, applied=fate > 0.3)  # else the worker dies, or loses the partition, with its messages out
         at += len(batch) if fate > 0.3 else 0
         if fate < 0.4:
-            told.restart()
+            told.restart(process=rng.random() < 0.5)
             at = max(0, at - rng.choice((0, 0, 3, 12)))  # the commit was behind
     told.tick(end)
     agree(told, evaluated(history, end, watermarks))
@@ -202,6 +203,46 @@ def test_pieces_come_and_go_with_the_size_of_the_row() -> None:
     table.write(changes)
     assert list(table.rows) == [row.key], "pieces that are no longer needed stay behind"
     assert Rows(table, {}).load(row.key).facts == row.facts[:5]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(facts(), min_size=3, max_size=25), st.integers(1, 5))
+def test_a_row_is_the_same_whether_it_is_remembered_or_read(history: list[Fact], size: int) -> None:
+    told = Tracked(AGREEMENT)
+    for at in range(0, len(history), size):
+        told.feed(*history[at : at + size])
+    told.tick(datetime(2026, 5, 1, tzinfo=UTC))
+    for key in (key for key in told.table.rows if key[:1] in (b"a", b"r", b"d")):
+        remembered, read = Rows(told.table, {}, told.tracker.warm).load(key), Rows(told.table, {}).load(key)
+        assert remembered.facts is not read.facts
+        for row in (remembered, read):  # pairs were tuples or lists
+            row.published = {subject: tuple(told_of) for subject, told_of in row.published.items()}
+        assert remembered == read
+
+
+def test_what_is_remembered_is_bounded_and_the_eldest_goes_first() -> None:
+    table, warm = Table(), Warm(limit=20_000)
+    for number in range(100):
+        changes: dict[bytes, bytes | None] = {}
+        row = Rows(table, changes, warm).load(b"a\0r\0%d" % number)
+        row.facts = [a_fact("application.updated", MONDAY + number * HOUR)]
+        Rows(table, changes, warm).save(row)
+        table.write(changes)
+        Rows(table, {}, warm).load(b"a\0r\0" + b"0")  # used all the time
+    kept = list(warm)
+    assert sum(len(table.rows[key]) for key in kept) <= 20_000 + 100 * len(kept)
+    assert kept[-1] == b"a\0r\0" + b"0"
+    assert kept[:-1] == [b"a\0r\0%d" % number for number in range(100)][-len(kept) + 1 :]
+    assert len(kept) > 10
+
+
+def test_a_fact_written_with_line_breaks_is_kept_like_any_other() -> None:
+    told, fact = Tracked(AGREEMENT), submitted(MONDAY)
+    told.feed(json.dumps(json.loads(fact.to_json()), indent=1).encode())
+    told.restart()
+    assert Rows(told.table, {}).load(application_key(REQUISITION, f"{ACCOUNT}/a1")).facts == [fact]
+    told.tick(MONDAY + 9 * DAY)
+    agree(told, evaluated([fact], MONDAY + 9 * DAY))
 
 
 # -- what time and late knowledge change -------------------------------------------------------------------------------
