@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="kill -9 in all, over all roles (default 50)")
     parser.add_argument("--rounds", type=int, default=3, help="times each other fault is done (default 3)")
     parser.add_argument("--rate", type=float, default=300.0, help="facts a second while things break (default 300)")
-    parser.add_argument("--outage", type=float, default=120.0, help="longest stop of the broker, seconds (default 120)")
+    parser.add_argument("--outage", type=float, default=120.0, help="how long the broker is stopped, seconds (default 120)")
     parser.add_argument("--seed", type=int, default=None, help="of the plan and the facts (default: the clock)")
     parser.add_argument("--ledger", choices=["sqlite", "postgres"], default="sqlite", help="its database (default sqlite)")
     parser.add_argument("--only", action="append", default=[], help="only faults whose name contains this; may be repeated")

@@ -37,7 +37,7 @@ class NotPossible(Exception):
 
 @dataclass
 class Faults:
-    """All faults over one stage, drawn with one seeded `dice`. `outage`: seconds without a broker, at most."""
+    """All faults over one stage, drawn with one seeded `dice`. `outage`: seconds that it is stopped."""
 
     stage: Stage
     dice: Random
@@ -117,7 +117,7 @@ class Faults:
 
     def stop_broker(self) -> float:
         self.stage.keeper.kill("broker", again=False)
-        sleep(self.dice.uniform(self.outage / 2, self.outage))
+        sleep(self.outage)
         self.stage.keeper.revive("broker")
         return monotonic()
 
