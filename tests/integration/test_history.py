@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,7 +261,9 @@ def test_forget_leaves_no_byte_of_them_and_the_others_as_they_were(settings: Set
     assert normalised.read() == []
     assert normalised.watermarks == []
     assert tracked(facts, []).current() == tracked(facts, facts).current()
-    for topic in KafkaConsumer(bootstrap_servers=settings.brokers).topics():
+    with closing(KafkaConsumer(bootstrap_servers=settings.brokers)) as consumer:
+        every = consumer.topics()
+    for topic in every:
         if topic.startswith(settings.topic_prefix):
             assert not [r for r in whole(settings, topic) if NAME in (r.value or b"") + (r.key or b"") + repr(r.headers).encode()]
 
