@@ -93,7 +93,7 @@ def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 def without_deadline(conn: Connection, period: Period) -> int:
-    """Obligations that ended in the month while their clock stood still: they have no deadline, so no month counts them."""
+    """Obligations that ended in the month without a deadline, so that no month counts them; the core gives every end one."""
     o = obligation.c
     query = select(func.count()).where(o.deadline.is_(None), o.ended_at >= period.start, o.ended_at < period.end)
     return int(conn.execute(query).scalar_one())

@@ -217,14 +217,16 @@ def _booked(versions: Sequence[Fact]) -> tuple[Event, ...]:
         if found and new_time == time:
             continue
         told = () if found else (_instant(version.attributes.get(name)) for name in ("created_at", "starts_at"))
+        at = min([version.occurred_at, *(at for at in told if at is not None)])
         found.append(
             Event(
-                at=min([version.occurred_at, *(at for at in told if at is not None)]),
+                at=at,
                 event_id=f"interview.booked:{version.fact_id}",
                 kind="interview.booked",
                 attributes={"moved": bool(found)},
                 application_id=version.application_id,
                 interview_id=version.interview_id,
+                not_before=version.occurred_not_before if at == version.occurred_at else None,
                 backfill=version.backfill,
                 because=(version.fact_id,),
             )

@@ -18,6 +18,7 @@ from schemas.outcome import ApplicationState, Obligation, Verdict
 from streams.agreement import Agreement
 from streams.deadline import MICROSECOND
 from streams.event import Event
+from streams.history import first_after
 from streams.holders import Hold, ended_at
 from streams.life import Life
 from streams.standstill import Piece, pieces
@@ -173,7 +174,17 @@ class Held:
 
     @property
     def _accepted_at(self) -> datetime | None:
-        return self._first("offer.accepted") or self._first("application.hired")
+        """When the offer that stands was accepted, or else when the candidate was hired; None of a hire that was taken back."""
+        history = self._life.history
+        accepted, hired = history.of_kind("offer.accepted"), history.of_kind("application.hired")
+        taken_back = history.of_kind("application.unhired")
+        if not taken_back:
+            return self._first("offer.accepted") or self._first("application.hired")
+        again = first_after(accepted, taken_back[-1].key)
+        rehired = first_after(hired, taken_back[-1].key)
+        if again is None and rehired is not None:  # by the offer there was
+            again = accepted[-1] if accepted else rehired
+        return None if again is None else again.at
 
     def _first(self, kind: str) -> datetime | None:
         found = self._life.history.of_kind(kind)

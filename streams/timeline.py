@@ -107,4 +107,5 @@ def _event(fact: Fact, people: People, deleted: Mapping[object, datetime]) -> Ev
 def _recruiter_named(fact: Fact) -> Event:
     """The first fact of the requisition that names a recruiter: somebody took it."""
     name = f"recruiter.named:{fact.fact_id}"
-    return Event(fact.occurred_at, name, "recruiter.named", {}, backfill=fact.backfill, because=(fact.fact_id,))
+    because, earliest = (fact.fact_id,), fact.occurred_not_before
+    return Event(fact.occurred_at, name, "recruiter.named", {}, not_before=earliest, backfill=fact.backfill, because=because)

@@ -1,7 +1,8 @@
 """From a clock to a verdict. Pure: the same clock and agreement give the same verdict.
 
 Ties (all documented in docs/policy.md): a stop at the very deadline is in time; a cancel counts only strictly before the
-deadline, afterwards the promise is missed; a declined request cancels at any time, an approved exception excuses.
+deadline, afterwards the promise is missed; a declined request cancels at any time what was not kept before, an approved
+exception excuses.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from streams.exceptions import excused_by
 from streams.history import first_after
 from streams.life import Life
 from streams.terms import Owed, owed, owner_at, side_at
+
+BETWEEN = "around the deadline, between two polls: decided for the debtor"
+SILENT = "the deadline passed while the source was silent"
 
 
 class Ruling:
@@ -100,13 +104,23 @@ def _id(clock: Clock, life: Life) -> str:
 def _rule(
     clock: Clock, life: Life, stop: Event | None, deadline: datetime | None, completeness: Completeness, as_of: datetime
 ) -> Ruling:
+    ruling = _undeclined(clock, life, stop, deadline, completeness, as_of)
     declined = _declined(clock, life)
-    if declined is not None:
-        why = declined.attributes.get("reason_code", "no reason given")
-        return Ruling(Verdict.CANCELLED, f"request declined: {why}", declined)
+    if declined is None:
+        return ruling
+    harmless = ruling.verdict == Verdict.MET or ruling.verdict == Verdict.CANCELLED
+    if harmless and ruling.ended is not None and ruling.ended.key < declined.key:
+        return ruling  # kept, or called off, before anybody declined
+    why = declined.attributes.get("reason_code", "no reason given")
+    return Ruling(Verdict.CANCELLED, f"request declined: {why}", declined)
+
+
+def _undeclined(
+    clock: Clock, life: Life, stop: Event | None, deadline: datetime | None, completeness: Completeness, as_of: datetime
+) -> Ruling:
     cancel = clock.cancel
     if cancel is not None and (stop is None or cancel.key < stop.key):
-        return _cancelled(clock, life, cancel, deadline)
+        return _cancelled(clock, life, cancel, deadline, completeness)
     if clock.promise.judges_quality:
         return _quality(clock, life, stop, deadline, as_of)
     if stop is not None:
@@ -117,9 +131,14 @@ def _rule(
         return Ruling(Verdict.OPEN, "running")
     if _excused(clock, life, deadline):
         return Ruling(Verdict.EXCUSED, "approved exception")
-    if complete_until(completeness, life.account, clock.promise.stop.sources) < deadline:
-        return Ruling(Verdict.UNVERIFIED, "the deadline passed while the source was silent")
+    if _silent(clock, life, deadline, completeness):
+        return Ruling(Verdict.UNVERIFIED, SILENT)
     return Ruling(Verdict.OVERDUE, "not done")
+
+
+def _silent(clock: Clock, life: Life, deadline: datetime, completeness: Completeness) -> bool:
+    """Whether it may have been done in time and the source did not get to say so."""
+    return complete_until(completeness, life.account, clock.promise.stop.sources) < deadline
 
 
 def _undone(stop: Event, deadline: datetime | None) -> bool:
@@ -127,11 +146,15 @@ def _undone(stop: Event, deadline: datetime | None) -> bool:
     return stop.undone_at is not None and (deadline is None or stop.undone_at <= deadline)
 
 
-def _cancelled(clock: Clock, life: Life, cancel: Event, deadline: datetime | None) -> Ruling:
+def _cancelled(clock: Clock, life: Life, cancel: Event, deadline: datetime | None, completeness: Completeness) -> Ruling:
     if deadline is None or cancel.at < deadline:
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} before the deadline", cancel)
+    if cancel.not_before is not None and cancel.not_before < deadline:
+        return Ruling(Verdict.CANCELLED, f"{cancel.kind} {BETWEEN}", cancel, uncertain=True)
     if clock.promise.judges_quality:  # what is done later belongs to another clock
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} before anything was done that could be judged", cancel)
+    if not _excused(clock, life, deadline) and _silent(clock, life, deadline, completeness):
+        return Ruling(Verdict.UNVERIFIED, f"{SILENT}; {cancel.kind} came after it", cancel)
     return _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
 
 
@@ -139,7 +162,7 @@ def _stopped(clock: Clock, life: Life, stop: Event, deadline: datetime | None) -
     if deadline is None or stop.at <= deadline:
         return Ruling(Verdict.MET, "done in time", stop)
     if stop.not_before is not None and stop.not_before <= deadline:
-        return Ruling(Verdict.MET, "done around the deadline, between two polls: decided for the debtor", stop, uncertain=True)
+        return Ruling(Verdict.MET, f"done {BETWEEN}", stop, uncertain=True)
     return _missed(clock, life, deadline, "done late", stop)
 
 

@@ -145,16 +145,36 @@ class Judge:
     def _verdict(
         self, clock: Clock, life: Life, stop: Moment | None, deadline: Fraction | None
     ) -> tuple[str, Moment | None, bool]:
-        stanza, cancel = clock.stanza, clock.cancel
+        verdict, ended_by, uncertain = self._undeclined(clock, life, stop, deadline)
         for m in life.moments:
-            if m.kind == "request.declined" and about(stanza, m) and {"kind": m.kind} in stanza.get("cancel", []):
+            if m.kind == "request.declined" and about(clock.stanza, m) and {"kind": m.kind} in clock.stanza.get("cancel", []):
+                if verdict in ("met", "cancelled") and ended_by and ended_by.order < m.order:
+                    self.seen.add("declined after it was over")
+                    break
                 return "cancelled", m, False
+        return verdict, ended_by, uncertain
+
+    def _silent(self, stanza: Stanza, deadline: Fraction) -> bool:
+        kinds = {kind for c in stanza["stop"] for kind in CAUSE.get(c["kind"], (c["kind"],))}
+        return any(self.read[kind] < deadline for kind in kinds if kind in self.read)
+
+    def _undeclined(
+        self, clock: Clock, life: Life, stop: Moment | None, deadline: Fraction | None
+    ) -> tuple[str, Moment | None, bool]:
+        stanza, cancel = clock.stanza, clock.cancel
         if cancel and (stop is None or cancel.order < stop.order):
             if deadline is None or cancel.minute < deadline:
                 return "cancelled", cancel, False
+            if cancel.not_before is not None and cancel.not_before < deadline:
+                self.seen.add("a cancel between two polls")
+                return "cancelled", cancel, True
             if stanza.get("quality"):  # it ended with nothing to judge
                 return "cancelled", cancel, False
-            return ("excused" if self._excused(stanza, life, deadline) else "missed"), cancel, False
+            if self._excused(stanza, life, deadline):
+                return "excused", cancel, False
+            silent = self._silent(stanza, deadline)
+            self.seen |= {"a late cancel while the source is silent"} if silent else set()
+            return ("unverified" if silent else "missed"), cancel, False
         if stanza.get("quality"):
             return self._quality(clock, life, stop, deadline)
         if stop is not None:
@@ -167,9 +187,7 @@ class Judge:
             return "open", None, False
         if self._excused(stanza, life, deadline):
             return "excused", None, False
-        kinds = {kind for c in stanza["stop"] for kind in CAUSE.get(c["kind"], (c["kind"],))}
-        silent = any(self.read[kind] < deadline for kind in kinds if kind in self.read)
-        return ("unverified" if silent else "overdue"), None, False
+        return ("unverified" if self._silent(stanza, deadline) else "overdue"), None, False
 
     def _quality(
         self, clock: Clock, life: Life, stop: Moment | None, deadline: Fraction | None

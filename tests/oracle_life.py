@@ -117,7 +117,8 @@ class Life:
         self.moments = [self._moment(f, own) for f in own]
         named = [f for f in own if f.application_id is None and f.people.get("recruiter")]
         for f in sorted(named, key=lambda f: (f.occurred_at, f.fact_id))[:1]:
-            self.moments.append(Moment(minute_of(f.occurred_at), "recruiter.named", f.fact_id, {}))
+            polled = minute_of(f.occurred_not_before) if f.occurred_not_before else None
+            self.moments.append(Moment(minute_of(f.occurred_at), "recruiter.named", f.fact_id, {}, not_before=polled))
         if application is not None:
             self._interviews(interviews_of(own))
         self.moments.sort(key=lambda m: m.order)
@@ -147,8 +148,10 @@ class Life:
             for n, version in enumerate(interview.booked):
                 at = minute_of(version.occurred_at)
                 told = () if n else [version.attributes.get(name) for name in ("created_at", "starts_at")]
+                before = version.occurred_not_before
+                polled = minute_of(before) if before and not any(when and minute_of(when) < at for when in told) else None
                 at = min([at, *(minute_of(when) for when in told if when)])
-                self._derive(at, "interview.booked", version.fact_id, interview.name, {"moved": n > 0})
+                self._derive(at, "interview.booked", version.fact_id, interview.name, {"moved": n > 0}, polled)
             end, off = interview.ends, interview.off
             if end is None:
                 self.seen.add("an interview without an end")
@@ -202,8 +205,10 @@ class Life:
                 self._derive(minute, "feedback.completed", str(minute), None, {})
                 cards = 0
 
-    def _derive(self, at: int, kind: str, fact_id: str, interview: str | None, said: Stanza) -> None:
-        self.moments.append(Moment(at, kind, fact_id, said, self.application, interview))
+    def _derive(
+        self, at: int, kind: str, fact_id: str, interview: str | None, said: Stanza, not_before: int | None = None
+    ) -> None:
+        self.moments.append(Moment(at, kind, fact_id, said, self.application, interview, not_before=not_before))
 
     # -- who and what it was, at a minute ----------------------------------------------------------------------------------
 

@@ -85,3 +85,46 @@ def test_an_exception_approved_by_its_requester_is_refused_with_file_line_and_me
         said = [line for line in capsys.readouterr().err.splitlines() if "who asked for it" in line]
     assert [line.split(": ")[0] for line in said] == [f"{path}:{story.facts.index(fact) + 1}" for fact in wrong]
     assert all("another person has to approve it" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "told", "said"),
+    [
+        ("interview.scheduled", "ends_at", "2026-03-03T11:00:00", "has no time zone"),
+        ("interview.scheduled", "starts_at", "soon", "is no time"),
+        ("scorecard.submitted", "interviewed_at", 7, "is no time"),
+        ("onboarding.start_set", "starts_on", "2026-03-03T09:00", "has no time zone"),
+        ("exception.requested", "until", "friday", "is no time"),
+        ("exception.requested", "from", None, "is no time"),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_named_with_its_line_and_the_rest_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, attribute: str, told: object, said: str
+) -> None:
+    story = next(s for s in stories() if s.name == "decide_after_the_last_scorecard")
+    template = story.facts[-1]
+    attributes = {"exception_id": "e", "from": "2026-03-02T00:00:00Z", "until": "2026-03-09T00:00:00Z", attribute: told}
+    bad = template.model_copy(update={"kind": kind, "fact_id": "bad", "interview_id": "acme/x", "attributes": attributes})
+    path = tmp_path / "facts.jsonl"
+    path.write_bytes(b"\n".join([bad.to_json(), *lines("facts.jsonl")]) + b"\n")
+    settings = Settings(deploy_dir=ROOT / "deploy")
+    with pytest.raises(InvalidConfiguration) as refused:
+        check.run(settings, as_json=False, facts=[path])
+    (fault,) = refused.value.faults
+    assert fault.startswith(f"{path}:1: attributes.{attribute}: ") and said in fault
+    assert evaluate_files.run(settings, [path], story.expectations[-1].as_of, None) == 65
+    heard = capsys.readouterr()
+    assert fault in heard.err
+    assert "decide:acme/r1:a1:1" in heard.out
+
+
+def test_days_and_instants_of_an_onboarding_are_both_read(tmp_path: Path) -> None:
+    story = next(s for s in stories() if s.name == "decide_after_the_last_scorecard")
+    days = ("2026-03-03", "2026-03-03T09:00:00+01:00")
+    told = [
+        story.facts[-1].model_copy(update={"kind": "onboarding.start_set", "fact_id": day, "attributes": {"starts_on": day}})
+        for day in days
+    ]
+    path = tmp_path / "facts.jsonl"
+    path.write_bytes(b"\n".join(fact.to_json() for fact in told))
+    check.run(Settings(deploy_dir=ROOT / "deploy"), as_json=False, facts=[path])

@@ -146,6 +146,26 @@ def test_of_an_application_it_says_who_held_the_ball_and_when_it_was_accepted() 
     assert accepted == [MONDAY + 2 * HOUR, MONDAY + 3 * HOUR, MONDAY + 2 * HOUR, None]
 
 
+@pytest.mark.parametrize(
+    ("later", "accepted"),
+    [
+        ({"application.unhired": 4}, None),
+        ({"application.unhired": 4, "application.hired": 5}, 2),  # by the offer there was
+        ({"application.unhired": 4, "offer.accepted": 6, "application.hired": 7}, 6),
+        ({"application.hired": 4, "application.unhired": 5}, None),
+    ],
+)
+def test_a_hire_that_was_taken_back_was_not_accepted(later: dict[str, int], accepted: int | None) -> None:
+    told = [
+        fact("application.created", MONDAY),
+        fact("offer.accepted", MONDAY + 2 * HOUR),
+        fact("application.hired", MONDAY + 3 * HOUR),
+        *(fact(kind, MONDAY + hours * HOUR) for kind, hours in later.items()),
+    ]
+    (state,) = judged(stories()[0], told, MONDAY + 9 * HOUR, AGREEMENT).applications
+    assert state.accepted_at == (None if accepted is None else MONDAY + accepted * HOUR)
+
+
 def test_the_last_interval_is_open_only_while_the_obligation_is() -> None:
     story = next(s for s in stories() if s.name == "review_overdue_then_late")
     last = max(e.as_of for e in story.expectations)
