@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from schemas.outcome import Side, Verdict
@@ -98,15 +99,26 @@ def standing(counts: Counts, objective: float, minimum_n: int) -> Literal["cours
     return "course_correct" if counts.n >= minimum_n and missed_beyond_chance(counts, objective) else "none"
 
 
+def policy_at(policy: Policy, at: datetime) -> Policy:
+    """The policy with one stanza of each commitment: the enabled one that judges what starts at `at`. Its weight, objective and
+    minimum n are those of figures about a period that begins then. Of a commitment that had not begun by then, the last stanza.
+    """
+    ordered = sorted(policy.enabled(), key=lambda c: c.effective_from)
+    chosen = {c.name: c for c in ordered} | {c.name: c for c in ordered if c.effective_from <= at}
+    return policy.model_copy(update={"commitments": tuple(chosen.values())})
+
+
 def side_score(counts_of: Promises, policy: Policy, side: Side, minimum_n: int) -> float | None:
     """Weighted mean of the adherence of one side's commitments; None if the side has fewer than `minimum_n` due in all.
 
     Each commitment counts by the weight of its stanza, not by its number of obligations, so that many small promises do
     not drown the important one. A commitment with nothing due does not count, nor one with fewer than a minimum n of its own.
+    `policy`, here and below: as `policy_at` has it for the period.
     """
     counted = [
         (commitment.weight, counts)
-        for commitment in {c.name: c for c in policy.enabled() if c.side in (side, "holder")}.values()
+        for commitment in policy.enabled()
+        if commitment.side in (side, "holder")
         if (counts := counts_of.get((side, commitment.name))) is not None and commitment.weight > 0
         if counts.n >= (commitment.minimum_n or 1)
     ]

@@ -12,6 +12,11 @@ from streams.calendars import Calendars, content_version
 from streams.conditions import Conditions
 from streams.directory import People
 
+#: Conditions with the instant from which they are in force, newest first.
+Versions = tuple[tuple[datetime, Conditions], ...]
+#: What each version of a commitment waits for, with the instant from which it is in force, newest first; () if none waits.
+Waits = tuple[tuple[datetime, tuple[Versions, ...]], ...]
+
 
 class Promise:
     """A stanza of the policy with its conditions ready to be matched, and at hand what is asked of it for every clock."""
@@ -19,7 +24,7 @@ class Promise:
     def __init__(
         self,
         commitment: Commitment,
-        waits_for: tuple[Conditions, ...],
+        waits_for: Waits,
         known: dict[str, Conditions],
         ends: datetime | None,
     ) -> None:
@@ -48,7 +53,7 @@ class Promise:
         self.resume = _conditions(commitment.resume, known)
         self.before = _conditions(quality.before if quality else (), known)  #: of a quality: what must not have come first
         self.good = _conditions(quality.good if quality else (), known)
-        self.waits_for = waits_for  #: the clock starts only when of each of these one event is there
+        self.waits_for = waits_for  #: the clock starts only when of each group, as agreed when it was asked, one event is there
         self.side: Side | None = None if commitment.side == "holder" else commitment.side  #: None: whoever holds the ball
         self.runs_with_holder = commitment.clock == "holder"  #: runs only while one of `runs_with` holds the ball
         self.runs_with = frozenset(map(str, Side)) if self.side is None else frozenset((str(self.side),))
@@ -127,11 +132,9 @@ def _promises(policy: Policy) -> dict[str, tuple[Promise, ...]]:
         if not commitment.enabled:
             ends.setdefault(commitment.name, []).append(commitment.effective_from)
     known: dict[str, Conditions] = {}
+    waits = {name: _waits(versions, stanzas, known) for name, versions in stanzas.items()}
     return {
-        name: tuple(
-            Promise(commitment, _waits_for(versions[0], stanzas, known), known, _end(commitment, ends.get(name, ())))
-            for commitment in versions
-        )
+        name: tuple(Promise(commitment, waits[name], known, _end(commitment, ends.get(name, ()))) for commitment in versions)
         for name, versions in stanzas.items()
     }
 
@@ -140,12 +143,18 @@ def _end(commitment: Commitment, ends: Iterable[datetime]) -> datetime | None:
     return min((at for at in ends if at > commitment.effective_from), default=None)
 
 
+def _waits(versions: list[Commitment], stanzas: Mapping[str, list[Commitment]], known: dict[str, Conditions]) -> Waits:
+    found = tuple((commitment.effective_from, _waits_for(commitment, stanzas, known)) for commitment in versions)
+    return found if any(groups for _, groups in found) else ()
+
+
 def _waits_for(
-    newest: Commitment, stanzas: Mapping[str, list[Commitment]], known: dict[str, Conditions]
-) -> tuple[Conditions, ...]:
-    groups = [_conditions((condition,), known) for condition in newest.requires]
-    if newest.contingent_on is not None and newest.contingent_on in stanzas:
-        groups.append(_conditions(stanzas[newest.contingent_on][0].stop, known))
+    commitment: Commitment, stanzas: Mapping[str, list[Commitment]], known: dict[str, Conditions]
+) -> tuple[Versions, ...]:
+    groups: list[Versions] = [((commitment.effective_from, _conditions((one,), known)),) for one in commitment.requires]
+    if commitment.contingent_on is not None and commitment.contingent_on in stanzas:
+        others = stanzas[commitment.contingent_on]
+        groups.append(tuple((other.effective_from, _conditions(other.stop, known)) for other in others))
     return tuple(groups)
 
 

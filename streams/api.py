@@ -23,7 +23,7 @@ from schemas.policy import Policy
 from schemas.sources import Sources
 from streams import closed_periods, goals, holding_time, ledger, silences
 from streams.access import Access
-from streams.adherence import Counts, Promises, direction, index, index_interval, side_score, wilson
+from streams.adherence import Counts, Promises, direction, index, index_interval, policy_at, side_score, wilson
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.clock import Clock
@@ -169,7 +169,8 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
             before = _promises(conn, earlier, at, by)
             for month in asked:
                 found = _promises(conn, month, at, by)
-                rows += [_index(month, by, who, promises, before.get(who, {}), policy) for who, promises in sorted(found.items())]
+                then = policy_at(policy, month.start)
+                rows += [_index(month, by, who, promises, before.get(who, {}), then) for who, promises in sorted(found.items())]
                 before = found
         return _head(last, at) | {"by": by, "minimum_n": policy.minimum_n, "rows": rows}
 

@@ -49,7 +49,7 @@ class Clock:
 def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
     """Every clock that `promise` starts in a life.
 
-    It starts only when of each group in `promise.waits_for` one event is there. A clock whose start lies ahead (a delayed
+    It starts only when what it waits for is there (`_needed`). A clock whose start lies ahead (a delayed
     start) is yielded too; the caller leaves it out until its time comes.
     """
     history = life.history
@@ -57,21 +57,31 @@ def clocks(promise: Promise, life: Life, delay: Delay) -> Iterator[Clock]:
     starts = [e for e in _starts(promise, history) if not life.is_over(e, silent=silent)]
     if not starts:
         return
-    needed: tuple[Event, ...] = ()
-    for group in promise.waits_for:
+    if promise.of_interviewer:
+        yield from _by_interviewer(promise, history, starts)
+    else:
+        yield from _in_turn(promise, history, starts, delay)
+
+
+def _needed(promise: Promise, history: History, start: Event) -> tuple[Event, ...] | None:
+    """What a clock waited for: an event for each group that was agreed when its start happened; None if it still waits.
+
+    Not what the stanza that judges says, for which one that is depends on how long the clock waited.
+    """
+    found: tuple[Event, ...] = ()
+    if not promise.waits_for:
+        return found
+    agreed = next((groups for since, groups in promise.waits_for if since <= start.at), promise.waits_for[-1][1])
+    for versions in agreed:
+        group = next((conditions for since, conditions in versions if since <= start.at), versions[-1][1])
         there = history.matching(group)
         if not there:
-            return
-        needed = (*needed, there[0])
-    if promise.of_interviewer:
-        yield from _by_interviewer(promise, history, starts, needed)
-    else:
-        yield from _in_turn(promise, history, starts, needed, delay)
+            return None
+        found = (*found, there[0])
+    return found
 
 
-def _in_turn(
-    promise: Promise, history: History, starts: Sequence[Event], needed: tuple[Event, ...], delay: Delay
-) -> Iterator[Clock]:
+def _in_turn(promise: Promise, history: History, starts: Sequence[Event], delay: Delay) -> Iterator[Clock]:
     """One clock after the other on a requisition or application."""
     stops, cancels = history.matching(promise.stop), cancels_of(promise, history)
     by_number = _nth_application(promise.commitment.stop_count, stops) if promise.of_requisition else None
@@ -90,10 +100,12 @@ def _in_turn(
         if latest:
             start = starts[-1] if last is None else starts[bisect_left(starts, last, key=key_of) - 1]
         cycle += 1
-        started_at = _started(promise, start, delay)
-        for event in needed:
-            started_at = max(started_at, event.at)
-        yield Clock(promise, cycle, started_at, start, needed, kept, cancel)
+        needed = _needed(promise, history, start)
+        if needed is not None:
+            started_at = _started(promise, start, delay)
+            for event in needed:
+                started_at = max(started_at, event.at)
+            yield Clock(promise, cycle, started_at, start, needed, kept, cancel)
         if last is None or promise.cycles == "once":
             return
 
@@ -150,11 +162,14 @@ def _nth_application(count: int, stops: Sequence[Event]) -> tuple[Event, ...]:
     return ()
 
 
-def _by_interviewer(promise: Promise, history: History, starts: Sequence[Event], needed: tuple[Event, ...]) -> Iterator[Clock]:
+def _by_interviewer(promise: Promise, history: History, starts: Sequence[Event]) -> Iterator[Clock]:
     """One clock for each interviewer of each interview. Feedback given before the interview ends counts."""
     given, calls_off = history.of_interviewer(promise.stop), _called_off(promise, history)
     for start in starts:
         cancel = _first(calls_off.get(None, ()), calls_off.get(start.interview_id, ()), start.key)
+        needed = _needed(promise, history, start)
+        if needed is None:
+            continue
         started_at = max([start.at, *(event.at for event in needed)]) if needed else start.at
         for person in start.attributes.get("interviewers", ()):
             cards = given.get((start.interview_id, person), ())

@@ -84,7 +84,7 @@ def show(console: Console, figures: Figures, totals: Totals, policy: Policy) -> 
     """Print everything but times and addresses."""
     console.print(_traffic(figures, totals))
     console.print(_verdicts(figures.verdicts))
-    console.print(_partnership(figures.teams, policy))
+    console.print(_partnership(figures.teams, adherence.policy_at(policy, figures.statement.known_until)))
     console.print(_holders(figures.holders))
     console.print(_paged(figures.paged))
 

@@ -152,7 +152,7 @@ class LedgerCollector:
         yield gauge(metrics.ADHERENCE_HIGH, [(labels, b and b[1]) for labels, b in bounds])
 
     def _scores(self, shot: Snapshot) -> Iterator[Family]:
-        policy = self._agreement.policy
+        policy = adherence.policy_at(self._agreement.policy, shot.now)
         agreed = in_force(policy, shot.now)
         cells = [(team, side, agreed[c]) for team, side, c in self._cells(shot) if c in agreed]
         goals = {

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, and_, case, func, or_, select
 
 from schemas.policy import Commitment, Policy
 from streams import ledger
-from streams.adherence import Counts
+from streams.adherence import Counts, policy_at
 from streams.ledger_database import snapshot as read_transaction
 from streams.ledger_tables import holding, obligation, partition_progress
 from streams.metrics import TURNAROUND_BUCKETS
@@ -88,8 +88,7 @@ def starts(policy: Policy, now: datetime) -> dict[str, datetime]:
 
 def in_force(policy: Policy, now: datetime) -> dict[str, Commitment]:
     """The enabled commitments by name, each in its newest version that judges what starts now."""
-    ordered = sorted(policy.enabled(), key=lambda c: c.effective_from)
-    return {c.name: c for c in ordered} | {c.name: c for c in ordered if c.effective_from <= now}
+    return {commitment.name: commitment for commitment in policy_at(policy, now).commitments}
 
 
 def desks(engine: Engine) -> set[Desk]:

@@ -19,7 +19,7 @@ import orjson
 from schemas.outcome import Side
 from schemas.policy import Policy
 from schemas.statement import VERDICTS, Adjustment, Cell, Control, Index, Line, Mapped, Row, Statement
-from streams.adherence import Counts, partnership_index, side_score
+from streams.adherence import Counts, partnership_index, policy_at, side_score
 from streams.directory import People
 from streams.period import Period
 from streams.statement_cells import EVERYTHING, MINIMUM_PEOPLE, publish, rolled_up
@@ -83,7 +83,7 @@ def build(
         known_until=known.until,
         withheld=withheld,
         rows=() if withheld else rows(lines),
-        indices=() if withheld else _indices(listed, departments, policy),
+        indices=() if withheld else _indices(listed, departments, policy_at(policy, period.start)),
         control=_control(listed, known),
         departments=departments,
         cells=tuple(Mapped(raw=one, published=cells[one]) for one in sorted(cells, key=cell_key)),

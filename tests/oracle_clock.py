@@ -37,29 +37,36 @@ class Policy:
         at = stanza.get("effective_from")
         return -HORIZON if at is None else minute_of(at)
 
-    def waits(self, stanza: Stanza) -> list[list[Stanza]]:
-        named = stanza.get("contingent_on")
-        other = [next(c for c in self.stanzas if c["name"] == named)["stop"]] if named else []
+    def waits(self, stanza: Stanza, minute: int) -> list[list[Stanza]]:
+        """What a clock that starts then waits for: its own conditions, and the stop of the other promise as it is by then."""
+        versions = [c for c in self.stanzas if c["name"] == stanza["name"]]
+        stanza = self.in_force(stanza["name"], minute) or min(versions, key=self.since)
+        named, other = stanza.get("contingent_on"), []
+        if named:
+            oldest = min((c for c in self.stanzas if c["name"] == named), key=self.since)
+            other = [(self.in_force(named, minute) or oldest)["stop"]]
         return [[condition] for condition in stanza.get("requires", [])] + other
 
 
 def clocks(stanza: Stanza, life: Life, policy: Policy) -> Iterator[Clock]:
     """Every clock of the stanza, whichever version of it judges then."""
     moments = life.moments
-    waited: list[int] = []
-    for group in policy.waits(stanza):
-        there = [m.minute for m in moments if fits(group, m)]
-        if not there:
-            return
-        waited.append(there[0])
+
+    def waited(start: Moment) -> int | None:
+        firsts = [next((m.minute for m in moments if fits(group, m)), None) for group in policy.waits(stanza, start.minute)]
+        return None if None in firsts else max([0, *(minute for minute in firsts if minute is not None)])
+
     cancels = [m for m in moments if fits(stanza.get("cancel", []), m) and about(stanza, m)]
     starts = [m for m in moments if fits(stanza["start"], m) and not _dead(stanza, life, m)]
     if stanza["subject"] == "interviewer":
         for start in starts:
+            since = waited(start)
+            if since is None:
+                continue
             off = [m for m in cancels if m.order > start.order and m.interview in (None, start.interview)]
             for person in start.said["interviewers"]:
                 given = [m for m in moments if fits(stanza["stop"], m) and (m.interview, m.person) == (start.interview, person)]
-                yield Clock(stanza, 1, start, max(start.minute, *waited, 0), given, off[0] if off else None, person)
+                yield Clock(stanza, 1, start, max(start.minute, since), given, off[0] if off else None, person)
         return
     delays: dict[str, Stanza] = {}
     if stanza.get("cycles") == "once":
@@ -71,8 +78,10 @@ def clocks(stanza: Stanza, life: Life, policy: Policy) -> Iterator[Clock]:
             clock.started = _week(stanza, life, clock.started).days_on(
                 clock.started, delays[clock.start.fact_id]["business_days"]
             )
-        clock.started = max(clock.started, *waited, 0)
-        yield clock
+        since = waited(clock.start)
+        if since is not None:
+            clock.started = max(clock.started, since)
+            yield clock
 
 
 def _in_turn(stanza: Stanza, life: Life, starts: list[Moment], cancels: list[Moment]) -> Iterator[Clock]:

@@ -66,6 +66,11 @@ def drawn_policy(random: Random, start: datetime) -> dict[str, Changes]:
     for name in random.sample(TIMED, 2):
         since = start + timedelta(minutes=random.randrange(14 * 1440))
         found[f"{name} 2"] = _terms(random) | {"effective_from": since}
+        if name in REQUIRES and random.random() < 0.5:  # a version that waits for something, after one that did not
+            found[f"{name} 2"]["requires"] = [{"kind": REQUIRES[name]}]
+    if random.random() < 0.2:  # what send_offer waits for is told otherwise from then on
+        since = start + timedelta(minutes=random.randrange(14 * 1440))
+        found["approve_offer 2"] = {"effective_from": since, "stop": [{"kind": "offer.sent"}, {"kind": "offer.accepted"}]}
     return found
 
 

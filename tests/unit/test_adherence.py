@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import product
 from math import comb
 from random import Random
@@ -24,6 +25,7 @@ from streams.adherence import (
     index_interval,
     missed_beyond_chance,
     partnership_index,
+    policy_at,
     side_score,
     standing,
     wilson,
@@ -145,6 +147,17 @@ def test_a_minimum_n_of_a_commitment_keeps_it_out_of_the_score_until_there_is_en
     assert side_score(few, policy, Side.HIRING_MANAGER, 5) == 1.0
     assert side_score(enough, policy, Side.HIRING_MANAGER, 5) == 0.5
     assert side_score(few, POLICY, Side.HIRING_MANAGER, 5) == 0.5
+
+
+def test_a_score_weighs_by_the_stanza_that_was_in_force_and_not_by_a_later_one() -> None:
+    decide = next(c for c in POLICY.commitments if c.name == "decide")
+    later = decide.model_copy(update={"version": "2", "effective_from": datetime(2026, 6, 1, tzinfo=UTC), "weight": 0.0})
+    policy = POLICY.model_copy(update={"commitments": (*POLICY.commitments, later)})
+    counts = {(HM, "submit_feedback"): Counts(met=10), (HM, "decide"): Counts(missed=10)}
+    before, after = (policy_at(policy, datetime(2026, month, 1, tzinfo=UTC)) for month in (5, 6))
+    assert side_score(counts, before, Side.HIRING_MANAGER, 5) == 0.5
+    assert side_score(counts, after, Side.HIRING_MANAGER, 5) == 1.0
+    assert sorted(c.name for c in before.commitments) == sorted({c.name for c in policy.enabled()})
 
 
 def moved(before: tuple[int, int], after: tuple[int, int]) -> str | None:

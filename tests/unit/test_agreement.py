@@ -48,14 +48,16 @@ def test_what_is_switched_off_ends_at_that_very_instant_and_what_is_agreed_later
 
 
 def test_a_promise_waits_for_another_only_where_that_one_is_agreed() -> None:
-    assert len(agreed().promises["send_offer"][0].waits_for) == 1
+    ((_, groups),) = agreed().promises["send_offer"][0].waits_for
+    assert len(groups) == 1
     raw = policy_file({"approve_offer": {"enabled": False}})
     base = agreement()
     alone = Agreement(Policy.model_validate(raw), base.calendars, base.people)
     assert alone.promises["send_offer"][0].waits_for == ()
     assert agreed().promises[REVIEW][0].waits_for == ()
     both = agreement({"send_offer": {"requires": [{"kind": "offer.accepted"}]}}).promises["send_offer"][0]
-    assert [group.kinds[0] for group in both.waits_for] == ["offer.accepted", "offer.approved"]
+    ((_, groups),) = both.waits_for
+    assert [conditions.kinds[0] for ((_, conditions),) in groups] == ["offer.accepted", "offer.approved"]
 
 
 def test_only_a_start_with_a_delay_is_delayed() -> None:
