@@ -305,6 +305,24 @@ def test_unverified_settles_when_the_watermark_comes() -> None:
     assert len(told.of(REVIEW)) == 3
 
 
+@pytest.mark.parametrize("done_in_time", [False, True])
+def test_what_was_called_off_in_a_silence_settles_when_the_source_comes_back(done_in_time: bool) -> None:
+    stops = frozenset({"application.rejected", "application.stage_changed"})
+    told = Tracked(AGREEMENT, {ACCOUNT: stops})
+    told.feed(submitted(MONDAY), a_fact("application.withdrawn", MONDAY + 4 * DAY))
+    told.tick(MONDAY + 7 * DAY)
+    assert told.obligations()[REVIEW].verdict == Verdict.UNVERIFIED
+    told.restart()
+    if done_in_time:
+        stage = a_fact("application.stage_changed", MONDAY + DAY, received=MONDAY + 7 * DAY, attributes={"stage": "interview"})
+        told.feed(stage)
+        assert told.obligations()[REVIEW].verdict == Verdict.MET
+    told.feed(
+        *(Watermark(account=ACCOUNT, kinds=(k,), complete_until=MONDAY + 6 * DAY, received_at=MONDAY + 7 * DAY) for k in stops)
+    )
+    assert told.obligations()[REVIEW].verdict == (Verdict.MET if done_in_time else Verdict.MISSED)
+
+
 def test_progress_tells_tick_watermarks_and_newest_facts() -> None:
     told = Tracked(AGREEMENT)
     told.feed(submitted(MONDAY))
