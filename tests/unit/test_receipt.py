@@ -149,18 +149,18 @@ def test_of_an_application_it_says_who_held_the_ball_and_when_it_was_accepted() 
 @pytest.mark.parametrize(
     ("later", "accepted"),
     [
-        ({"application.unhired": 4}, None),
-        ({"application.unhired": 4, "application.hired": 5}, 2),  # by the offer there was
-        ({"application.unhired": 4, "offer.accepted": 6, "application.hired": 7}, 6),
-        ({"application.hired": 4, "application.unhired": 5}, None),
+        ([("application.unhired", 4)], None),
+        ([("application.unhired", 4), ("application.hired", 5)], 2),  # by the offer there was
+        ([("application.unhired", 4), ("offer.accepted", 6), ("offer.accepted", 7), ("application.hired", 8)], 6),
+        ([("application.hired", 4), ("application.unhired", 5)], None),
     ],
 )
-def test_a_hire_that_was_taken_back_was_not_accepted(later: dict[str, int], accepted: int | None) -> None:
+def test_a_hire_that_was_taken_back_was_not_accepted(later: list[tuple[str, int]], accepted: int | None) -> None:
     told = [
         fact("application.created", MONDAY),
         fact("offer.accepted", MONDAY + 2 * HOUR),
         fact("application.hired", MONDAY + 3 * HOUR),
-        *(fact(kind, MONDAY + hours * HOUR) for kind, hours in later.items()),
+        *(fact(kind, MONDAY + hours * HOUR) for kind, hours in later),
     ]
     (state,) = judged(stories()[0], told, MONDAY + 9 * HOUR, AGREEMENT).applications
     assert state.accepted_at == (None if accepted is None else MONDAY + accepted * HOUR)
