@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from schemas.base import Agreed, Instant
+from schemas.base import Agreed, WrittenDay, WrittenInstant
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _window(value: str) -> str:
     begin, _, end = value.partition("-")
-    for part in (begin, end):
-        hours, _, minutes = part.partition(":")
-        if not (len(hours) == len(minutes) == 2 and hours.isdigit() and minutes.isdigit() and int(minutes) < 60):
-            raise ValueError(f"a window is written HH:MM-HH:MM, not {value!r}")
+    if not re.fullmatch("[0-9]{2}:[0-5][0-9]-[0-9]{2}:[0-5][0-9]", value):
+        raise ValueError(f"a window is written HH:MM-HH:MM, not {value!r}")
     if not begin < end <= "24:00":
         raise ValueError(f"window {value!r} ends before it begins")
     return value
@@ -39,11 +38,11 @@ class CalendarSpec(Agreed):
 
     name: str
     zone: str  #: IANA time zone
-    effective_from: Instant = datetime(1970, 1, 1, tzinfo=UTC)
+    effective_from: WrittenInstant = datetime(1970, 1, 1, tzinfo=UTC)
     windows: dict[str, tuple[Window, ...]]  #: weekday -> windows; a missing weekday is not worked
     holidays: HolidayRegion | None = None
-    closed: tuple[date, ...] = ()  #: more days that are not worked
-    exceptions: dict[date, tuple[Window, ...]] = Field(default_factory=dict)  #: part-days; they win over everything
+    closed: tuple[WrittenDay, ...] = ()  #: more days that are not worked
+    exceptions: dict[WrittenDay, tuple[Window, ...]] = Field(default_factory=dict)  #: part-days; they win over everything
 
 
 class CalendarFile(Agreed):

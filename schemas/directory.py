@@ -7,11 +7,11 @@ started. Before the first one the first counts, so whoever never changes needs n
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from pydantic import Field
 
-from schemas.base import Agreed, Instant
+from schemas.base import Agreed, WrittenDay, WrittenInstant
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,14 +27,14 @@ class Contact(Agreed):
 class Leave(Agreed):
     """First and last day away, in the person's zone. Learned before a deadline it moves it; later it needs an exception."""
 
-    first: date
-    last: date
-    learned_at: Instant
+    first: WrittenDay
+    last: WrittenDay
+    learned_at: WrittenInstant
 
 
 class Person(Agreed):
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    effective_from: Instant = BEGINNING  #: since when team, calendar and location are these
+    effective_from: WrittenInstant = BEGINNING  #: since when team, calendar and location are these
     name: str
     team: str
     calendar: str | None = None
@@ -49,7 +49,7 @@ class Team(Agreed):
     """A hiring team: its manager's people, and the recruiters who work with them, are judged together."""
 
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    effective_from: Instant = BEGINNING  #: since when department, calendar and location are these
+    effective_from: WrittenInstant = BEGINNING  #: since when department, calendar and location are these
     name: str
     department: str
     calendar: str | None = None
@@ -59,7 +59,7 @@ class Team(Agreed):
 
 class Location(Agreed):
     key: str
-    effective_from: Instant = BEGINNING  #: since when this is its calendar
+    effective_from: WrittenInstant = BEGINNING  #: since when this is its calendar
     calendar: str
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.base import Agreed, Instant
+from schemas.base import Agreed, Number, Positive, Switch, Whole, WrittenInstant
 from schemas.outcome import Side
 
 Scalar = str | int | float | bool
@@ -30,10 +30,10 @@ class Target(Agreed):
     fact that holds the instant or day it is due (a day: its first instant in the debtor's zone).
     """
 
-    business_hours: float | None = Field(default=None, gt=0)
-    business_days: int | None = Field(default=None, gt=0)
-    calendar_days: int | None = Field(default=None, gt=0)
-    elapsed_hours: float | None = Field(default=None, gt=0)
+    business_hours: Positive | None = None
+    business_days: Whole | None = None
+    calendar_days: Whole | None = None
+    elapsed_hours: Positive | None = None
     until: str | None = None
 
     @model_validator(mode="after")
@@ -79,8 +79,8 @@ class Commitment(Agreed):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: str = "1"
-    effective_from: Instant = datetime(1970, 1, 1, tzinfo=UTC)  #: judges obligations that start from here on
-    enabled: bool = True  #: False: off; a later stanza of a name that is on ends it from its `effective_from` on
+    effective_from: WrittenInstant = datetime(1970, 1, 1, tzinfo=UTC)  #: judges obligations that start from here on
+    enabled: Switch = True  #: False: off; a later stanza of a name that is on ends it from its `effective_from` on
     description: str = ""
     side: Side | Literal["holder"]  #: `holder`: whichever side holds the ball at the deadline
     applies: Wanted = Field(default_factory=dict)  #: only to requisitions with these attributes (or of this `team`)
@@ -91,7 +91,7 @@ class Commitment(Agreed):
     requires: tuple[Condition, ...] = ()  #: contingent on the other side: the clock starts when each of these is there too
     contingent_on: str | None = None  #: the same for another commitment: the clock waits until that promise was kept
     stop: tuple[Condition, ...] = Field(min_length=1)  #: any of them keeps the promise
-    stop_count: int = Field(default=1, ge=1)  #: for a requisition: so many different applications
+    stop_count: Whole = 1  #: for a requisition: so many different applications
     cancel: tuple[Condition, ...] = ()
     pause: tuple[Condition, ...] = ()
     resume: tuple[Condition, ...] = ()
@@ -106,10 +106,10 @@ class Commitment(Agreed):
     on_change: Literal["pinned", "retroactive", "forward", "reset"] = "pinned"
     sibling: str | None = None  #: no clock of its own: due when that commitment of the same subject is
     quality: Quality | None = None
-    warn_at: float = Field(default=0.75, gt=0, lt=1)  #: due soon after this share of the target
-    objective: float = Field(gt=0, le=1)  #: the adherence both sides agreed to reach
-    weight: float = Field(default=1.0, ge=0)  #: in the side score
-    minimum_n: int | None = Field(default=None, ge=1)  #: instead of the policy's
+    warn_at: Number = Field(default=0.75, gt=0, lt=1)  #: due soon after this share of the target
+    objective: Number = Field(gt=0, le=1)  #: the adherence both sides agreed to reach
+    weight: Number = Field(default=1.0, ge=0)  #: in the side score
+    minimum_n: Whole | None = None  #: instead of the policy's
 
     @model_validator(mode="after")
     def _due_somehow(self) -> Commitment:
@@ -133,7 +133,7 @@ class Policy(Agreed):
 
     version: str
     reporting_zone: str  #: IANA zone in which months begin and end
-    minimum_n: int = Field(default=5, ge=1)  #: below it no adherence is coloured, no index is given
+    minimum_n: Whole = 5  #: below it no adherence is coloured, no index is given
     holders: tuple[HolderRule, ...] = Field(min_length=1)
     commitments: tuple[Commitment, ...] = Field(min_length=1)
 

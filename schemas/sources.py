@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.base import Agreed
+from schemas.base import Agreed, Positive
 
 
 class SecretRef(Agreed):
@@ -44,7 +44,7 @@ class Account(Agreed):
     linked_account: str | None = None  #: Merge: its id of this account, by which the webhooks say whose they are
     polled: tuple[str, ...] = ()  #: record types that arrive by POST /records or by our poller
     api: Api | None = None  #: where our poller reads the types of `polled`; None: they are posted
-    poll_every: float = Field(default=300.0, gt=0)  #: seconds between two polls
+    poll_every: Positive = 300.0  #: seconds between two polls
 
 
 class Token(Agreed):

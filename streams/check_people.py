@@ -10,7 +10,7 @@ import holidays
 from schemas.calendar import WEEKDAYS, CalendarFile
 from schemas.directory import Directory
 from streams.calendars import Calendars, public_holidays
-from streams.check_policy import check_zone, dated, nearest, refuse_doubled
+from streams.check_policy import BEGINNING, check_zone, dated, nearest, refuse_doubled
 from streams.directory import People
 from streams.errors import InvalidConfiguration
 from streams.yaml_lines import Node
@@ -110,7 +110,7 @@ def _keys(nodes: Node) -> list[str]:
 
 def _refuse_gaps(stanzas: Node) -> None:
     """Of each key one stanza has no date: nothing else says what held before the first change."""
-    undated = {stanza["key"].text for stanza in stanzas if stanza["effective_from"].value is None}
+    undated = {stanza["key"].text for stanza in stanzas if dated(stanza) == BEGINNING}
     for stanza in stanzas:
         key = stanza["key"].text
         if key is not None and key not in undated:

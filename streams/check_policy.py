@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.base import WrittenInstant
 from schemas.fact import DERIVED_KINDS, FACT_KINDS, STAGES
 from streams.errors import InvalidConfiguration
-from streams.wall_clock import zone_of
+from streams.wall_clock import EPOCH, zone_of
 from streams.yaml_lines import Node
 
 KINDS = (*FACT_KINDS, *DERIVED_KINDS)
@@ -17,7 +20,9 @@ OF_REQUISITIONS = ("requisition.", "request.", "exception.", "recruiter.")
 CONDITIONS = ("start", "requires", "stop", "cancel", "pause", "resume")
 #: No target is longer: a promise for later than a year is a typing error (and calendars are searched 400 days ahead).
 LONGEST_DAYS = 366
-BEGINNING = "the beginning"  #: of time
+BEGINNING = "the beginning"  #: of time: where no date is written, or that of 1970-01-01T00:00:00Z, which is the same
+#: Reads a date as the model does, so that two of the same instant are seen as such however they are written.
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(WrittenInstant)
 
 
 def check_policy(policy: Node) -> None:
@@ -74,10 +79,10 @@ def dated(node: Node) -> str:
     if value is None:
         return BEGINNING
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
+        moment = _INSTANT.validate_python(value)
+    except ValidationError:
         return str(value)
-    return moment.astimezone(UTC).isoformat() if moment.tzinfo else str(value)
+    return BEGINNING if moment == EPOCH else moment.isoformat()
 
 
 def _named(commitment: Node, which: str) -> str | None:

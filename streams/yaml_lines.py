@@ -218,6 +218,8 @@ def parse(model: type[Model], node: Node) -> Model | None:
     except ValidationError as error:
         seen = set()
         for detail in error.errors(include_url=False):
+            if detail["type"] == "too_short" and detail["input"]:  # only what is left of it: its own faults are said
+                continue
             place = node.document.known(detail["loc"])
             if place not in seen or detail["type"] == "missing":  # members of a union say the same once each
                 seen.add(place)
