@@ -22,6 +22,7 @@ from schemas.fact import Fact, facts_record
 from streams import credentials
 from streams.check import load_sources
 from streams.errors import InvalidConfiguration, InvalidPayload, Unreachable
+from streams.exceptions import exception_of
 from streams.settings import Settings
 from streams.whole_topic import everything, reader
 
@@ -97,8 +98,8 @@ class Exceptional:
 
     @property
     def counts(self) -> bool:
-        """Approved by another person than who asked."""
-        return self.approved_by is not None and self.approved_by != self.requested_by
+        """Approved by another person than who asked, both of them known."""
+        return None not in (self.requested_by, self.approved_by) and self.approved_by != self.requested_by
 
 
 def exceptions(settings: Settings) -> list[Exceptional]:
@@ -110,15 +111,18 @@ def exceptions(settings: Settings) -> list[Exceptional]:
             if b'"exception.' not in record.value:
                 continue
             fact = facts_record.validate_json(record.value)
-            if isinstance(fact, Fact) and fact.kind == "exception.requested":
-                requests.setdefault(str(fact.attributes.get("exception_id")), fact)
-            elif isinstance(fact, Fact) and fact.kind == "exception.approved":
-                approvals.setdefault(str(fact.attributes.get("exception_id")), []).append(fact.actor)
+            named = exception_of(fact.attributes) if isinstance(fact, Fact) else None
+            if not isinstance(fact, Fact) or named is None:
+                continue  # without an id it excuses nothing, and cannot be approved
+            if fact.kind == "exception.requested":
+                requests.setdefault(named, fact)
+            elif fact.kind == "exception.approved":
+                approvals.setdefault(named, []).append(fact.actor)
     return [_exceptional(name, fact, approvals.get(name, [])) for name, fact in sorted(requests.items())]
 
 
 def _exceptional(name: str, fact: Fact, approvers: Sequence[str | None]) -> Exceptional:
-    another = [who for who in approvers if who != fact.actor]
+    another = [who for who in approvers if who not in (None, fact.actor)]
     said = {key: str(value) for key, value in fact.attributes.items() if value is not None}
     return Exceptional(
         name,

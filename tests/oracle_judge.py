@@ -210,11 +210,11 @@ class Judge:
     def _excused(stanza: Stanza, life: Life, at: Fraction | int) -> bool:
         asked: dict[str, Moment] = {}
         for m in life.moments:
-            if m.kind == "exception.requested":
+            if m.kind == "exception.requested" and m.said.get("exception_id") and m.actor:
                 asked.setdefault(m.said["exception_id"], m)
         for m in life.moments:
-            request = asked.get(m.said["exception_id"]) if m.kind == "exception.approved" else None
-            if request is None or request.actor == m.actor:
+            request = asked.get(m.said.get("exception_id", "")) if m.kind == "exception.approved" else None
+            if request is None or not m.actor or request.actor == m.actor:
                 continue
             concerned = request.said.get("commitment") in (None, "any", stanza["name"])
             if concerned and minute_of(request.said["from"]) <= at <= minute_of(request.said["until"]):

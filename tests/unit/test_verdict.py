@@ -207,4 +207,16 @@ def test_a_later_exception_counts_though_an_earlier_one_is_void() -> None:
     assert review(*own, lost, *approved(*span.values(), commitment="decide")).verdict == Verdict.OVERDUE
     request, approval = approved(*span.values())
     unsigned, by_nobody = (f.model_copy(update={"actor": None}) for f in (request, approval))
-    assert [review(*pair).verdict for pair in ((unsigned, approval), (unsigned, by_nobody))] == [Verdict.OVERDUE] * 2
+    earlier = unsigned.model_copy(update={"fact_id": "earlier"})
+    told = (unsigned, approval), (unsigned, by_nobody), (request, by_nobody), (earlier, request, approval)
+    assert [review(*them).verdict for them in told] == [Verdict.OVERDUE] * 3 + [Verdict.EXCUSED]
+
+
+@pytest.mark.parametrize(
+    ("exception_id", "verdict"),
+    [("e", "excused"), (7, "excused")] + [(x, "overdue") for x in (None, "", [], ["e"], {"e": 1}, True)],
+)
+def test_an_exception_without_an_id_excuses_nothing(exception_id: Any, verdict: str) -> None:
+    pair = approved(MONDAY.isoformat(), (DUE + DAY).isoformat())
+    told = [f.model_copy(update={"attributes": {**f.attributes, "exception_id": exception_id}}) for f in pair]
+    assert review(*told).verdict == verdict
