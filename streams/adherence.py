@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Literal
 
 from schemas.outcome import Side, Verdict
@@ -89,7 +90,8 @@ def missed_beyond_chance(counts: Counts, objective: float, level: float = 0.05) 
 
 def goal_met(counts: Counts, objective: float, minimum_n: int) -> bool:
     """The objective is reached, over enough obligations to say so."""
-    return counts.n >= minimum_n and counts.met >= objective * counts.n
+    # of the objective as it is written: 0.55 * 100 is more than 55 in floats
+    return counts.n >= minimum_n and counts.met >= Fraction(str(objective)) * counts.n
 
 
 def standing(counts: Counts, objective: float, minimum_n: int) -> Literal["course_correct", "goal_met", "none"]:

@@ -95,6 +95,12 @@ def test_a_goal_is_met_only_over_enough_obligations() -> None:
     assert not goal_met(Counts(met=8, missed=2), 0.9, 5)
 
 
+@pytest.mark.parametrize(("met", "n", "objective"), [(55, 100, 0.55), (7, 25, 0.28), (14, 25, 0.56), (29, 50, 0.58), (3, 3, 1.0)])
+def test_a_goal_that_is_met_to_the_very_obligation_is_met(met: int, n: int, objective: float) -> None:
+    assert standing(Counts(met=met, missed=n - met), objective, 1) == "goal_met"
+    assert not goal_met(Counts(met=met - 1, missed=n - met + 1), objective, 1)
+
+
 counts = st.builds(Counts, met=st.integers(0, 40), missed=st.integers(0, 40), overdue=st.integers(0, 5))
 
 
