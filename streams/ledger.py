@@ -216,10 +216,14 @@ def list_obligations(conn: Connection, limit: int, **equal: str | None) -> list[
 
 
 def acceptances(conn: Connection, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Accepted offers in [start, end): team, requisition, when it was opened, when the candidate applied and accepted."""
+    """Accepted offers in [start, end): team, requisition, when it was opened, when the candidate applied and accepted.
+
+    `filled_before`: an offer of the requisition was accepted before `start` already.
+    """
     columns = ("team", "requisition_id", "requisition_opened_at", "created_at", "accepted_at")
+    earlier = select(application.c.requisition_id).where(application.c.accepted_at < start)
     query = (
-        select(*(application.c[name] for name in columns))
+        select(*(application.c[name] for name in columns), application.c.requisition_id.in_(earlier).label("filled_before"))
         .where(application.c.accepted_at >= start, application.c.accepted_at < end)
         .order_by(application.c.accepted_at, application.c.application_id)
     )

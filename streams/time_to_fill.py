@@ -21,7 +21,8 @@ DAY_SECONDS = 86_400
 def times_to_fill(acceptances: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a team: n, mean and median days. A requisition counts with its first acceptance only, a hire each time.
 
-    `acceptances` as `ledger.acceptances` gives them, ordered by acceptance. What is not told (when the requisition was
+    `acceptances` as `ledger.acceptances` gives them, ordered by acceptance; a requisition filled before their period is not in
+    its time to fill. What is not told (when the requisition was
     opened) is left out and counted as `unknown`.
     """
     fills: dict[str, list[float]] = defaultdict(list)
@@ -31,7 +32,7 @@ def times_to_fill(acceptances: Iterable[Mapping[str, Any]]) -> list[dict[str, An
     for row in acceptances:
         team = row["team"]
         hires[team].append(_days(row["created_at"], row["accepted_at"]))
-        if row["requisition_id"] in filled:
+        if row["filled_before"] or row["requisition_id"] in filled:
             continue
         filled.add(row["requisition_id"])
         if row["requisition_opened_at"] is None:

@@ -21,6 +21,7 @@ from streams.errors import InvalidConfiguration, Unreachable
 from streams.ledger_batch import Record, Superseded
 from streams.ledger_database import writing
 from streams.ledger_tables import APPEND_ONLY, consumer_position, dead_letter, holding, metadata, obligation, rebuilt, revision
+from streams.time_to_fill import times_to_fill
 from tests.ledger_samples import T0, an_obligation, outcome, ready
 from tests.ledger_samples import deliver as deliver_all
 
@@ -381,3 +382,17 @@ def test_a_url_of_another_kind_is_refused_without_repeating_it(url: str) -> None
 def test_a_database_that_is_away_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         ledger.open_ledger("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_a_requisition_filled_in_one_month_is_not_filled_again_in_the_next(engine: Engine) -> None:
+    """Each month's time to fill counts it once over all months; who is hired later is in time to hire."""
+    opened, may = T0 - timedelta(days=40), T0.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    june = may + timedelta(days=31)
+    accepted = {"a1": june - timedelta(microseconds=1), "a2": june, "a3": june + timedelta(days=3)}
+    for subject, at in accepted.items():
+        requisition = "greenhouse/2" if subject == "a3" else "greenhouse/1"
+        said = {"application_id": f"greenhouse/{subject}", "requisition_id": requisition, "accepted_at": at}
+        deliver(engine, outcome(an_application().model_copy(update=said | {"requisition_opened_at": opened}), 5))
+    with ledger.snapshot(engine) as conn:
+        months = [times_to_fill(ledger.acceptances(conn, *span)) for span in ((may, june), (june, june + timedelta(days=30)))]
+    assert [(row["time_to_fill"]["n"], row["time_to_hire"]["n"]) for (row,) in months] == [(1, 1), (1, 2)]

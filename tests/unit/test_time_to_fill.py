@@ -17,6 +17,7 @@ def accepted(team: str, requisition: str, days: float, opened: datetime | None =
         "requisition_opened_at": opened,
         "created_at": OPENED + timedelta(days=applied),
         "accepted_at": OPENED + timedelta(days=days),
+        "filled_before": False,
     }
 
 
