@@ -230,3 +230,13 @@ def test_a_clock_that_a_change_started_anew_says_since_when() -> None:
 def test_an_hour_of_receipts_is_one_of_deadlines() -> None:
     assert HOUR_US * timedelta(microseconds=1) == HOUR
     assert HOUR_US == HOUR_OF_DEADLINES
+
+
+def test_a_decline_before_the_start_stands_in_the_receipt_as_what_cancelled() -> None:
+    story = next(s for s in stories() if s.name == "declined_after_it_was_kept")
+    found = judged(story, story.facts, max(e.as_of for e in story.expectations), AGREEMENT)
+    (late,) = (o for o in found.obligations if o.obligation_id == "review_candidate:acme/r1:a5:1")
+    assert [(fact.role, fact.kind) for fact in late.receipt.facts] == [
+        ("start", "application.stage_changed"),
+        ("cancel", "request.declined"),
+    ]
