@@ -100,7 +100,8 @@ class Inspection:
 
     def read_facts(self, files: Sequence[Path]) -> None:
         """Reads and checks files of facts, as one."""
-        types = Counter(record.type for record in fact_files.read(files, self.faults))
+        people = self.agreement.people if self.agreement else None
+        types = Counter(record.type for record in fact_files.read(files, self.faults, people))
         self._note(", ".join(map(shown, files)), "", ", ".join(f"{name} {number}" for name, number in sorted(types.items())))
 
     def refuse(self) -> None:
@@ -157,7 +158,9 @@ def inspect(deploy_dir: Path) -> Inspection:
     nodes = inspection.read_agreement()
     inspection.read_stages()
     sources_node = inspection.read_sources()
-    check_accounts(nodes["people"], sources_node, inspection.warnings)
+    stages_file = deploy_dir / "stages.yaml"
+    stages_node = read(stages_file, Faults()) if inspection.stages is not None else None  # its faults are known by now
+    check_accounts(nodes["people"], stages_node, sources_node, inspection.warnings)
     if inspection.sources:
         check_measurable(nodes["policy"], inspection.sources, inspection.stages, inspection.warnings)
     return inspection

@@ -17,14 +17,14 @@ from streams.yaml_lines import Faults
 
 def run(settings: Settings, files: list[Path], as_of: datetime, known_at: datetime | None) -> int:
     """Print each obligation as a JSON line, ordered by id; returns the exit code: 65 if a line could not be read, or an exception
-    is approved by who asked for it (it excuses nothing).
+    excuses nothing: who asked for it approved it, or it does not say who or which.
 
     Lines are facts and watermarks as in `ats.facts` (ticks are passed over: `--as-of` is the time). Where the files hold
     no watermark, every source counts as complete up to `as_of`; a line on stderr says so.
     """
     agreement = load_agreement(settings.deploy_dir)
     faults = Faults()
-    records = list(fact_files.read(files, faults))
+    records = list(fact_files.read(files, faults, agreement.people))
     facts = [r for r in records if isinstance(r, Fact)]
     watermarks = [r for r in records if isinstance(r, Watermark)]
     if not watermarks:
@@ -34,7 +34,7 @@ def run(settings: Settings, files: list[Path], as_of: datetime, known_at: dateti
         print(f"{fact.fact_id}: {fact.kind} belongs to no requisition that the input tells of: left out", file=sys.stderr)  # noqa: T201
     try:
         found = evaluate(facts, agreement.policy, agreement.calendars, agreement.people, watermarks, as_of, known_at)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidPayload("not_a_time", f"an attribute of a fact cannot be read: {error}; write it with its offset") from error
     for obligation in sorted(found.obligations, key=lambda o: o.obligation_id):
         print(obligation.model_dump_json())  # noqa: T201
