@@ -10,7 +10,7 @@ import holidays
 from schemas.calendar import WEEKDAYS, CalendarFile
 from schemas.directory import Directory
 from streams.calendars import Calendars, public_holidays
-from streams.check_policy import BEGINNING, check_zone, dated, nearest, refuse_doubled
+from streams.check_policy import BEGINNING, check_zone, dated, host_of, nearest, refuse_doubled
 from streams.directory import People
 from streams.errors import InvalidConfiguration
 from streams.yaml_lines import Node
@@ -136,8 +136,8 @@ def _contact(contact: Node) -> None:
     if email.text is not None and "@" not in email.text.strip("@"):
         email.fault(f"{email.text} is not an email address; write one such as somebody@example.com")
     for url in (contact["webhook"], contact["slack_webhook"]):
-        if url.text is not None and not url.text.startswith(("http://", "https://")):
-            url.fault("is not an HTTP address; begin it with https://")
+        if url.text is not None and not (url.text.startswith(("http://", "https://")) and host_of(url.text)):
+            url.fault("is not an HTTP address; write one such as https://chat.example/hook")
 
 
 def _day(node: Node) -> date | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +18,8 @@ from streams.yaml_lines import Node
 KINDS = (*FACT_KINDS, *DERIVED_KINDS)
 #: Facts that reach a requisition by themselves.
 OF_REQUISITIONS = ("requisition.", "request.", "exception.", "recruiter.")
+#: Roles that connectors put into facts, and the subject's own.
+ROLES = ("recruiter", "hiring_manager", "coordinator", "sourcer", "interviewer")
 CONDITIONS = ("start", "requires", "stop", "cancel", "pause", "resume")
 #: No target is longer: a promise for later than a year is a typing error (and calendars are searched 400 days ahead).
 LONGEST_DAYS = 366
@@ -53,6 +56,14 @@ def check_zone(zone: Node) -> None:
             zone_of(zone.text)
         except InvalidConfiguration as error:
             zone.fault(f"{error}; correct it")
+
+
+def host_of(url: str) -> str | None:
+    """The host of an address; None for what has none, or is no address."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as a bracket of IPv6 that is not closed
+        return None
 
 
 def refuse_doubled(nodes: Node | Collection[Node], what: str, identity: Callable[[Node], str | None]) -> None:
@@ -102,9 +113,9 @@ def _condition(condition: Node, *, may_delay: bool) -> None:
     for _, allowed in where.entries():
         if allowed.value == []:
             allowed.fault("an empty list matches nothing; name at least one value, or remove the attribute")
-    for stage in where["stage"].texts():
-        if stage.text not in STAGES:
-            stage.fault(f"{stage.text} is not a canonical stage; {nearest(stage.text or '', STAGES)}")
+    for stage in (where["stage"], *where["stage"]):
+        if isinstance(stage.value, str | int | float) and stage.value not in STAGES:
+            stage.fault(f"{stage.value} is not a canonical stage; {nearest(str(stage.value), STAGES)}")
     if where["stage"].value is not None and kind.text in KINDS and not (kind.text or "").startswith("application."):
         where["stage"].fault(f"{kind.text} has no stage and would never match; remove `stage`, or use application.stage_changed")
 
@@ -122,6 +133,10 @@ def _target(target: Node) -> None:
 def _stanza(commitment: Node) -> None:
     """What one commitment's keys say together."""
     subject, owner = commitment["subject"], commitment["owner"]
+    for role in (owner, commitment["fallback_owner"]):
+        meant = get_close_matches(role.text or "", ROLES, n=1, cutoff=0.75)  # imported facts may name roles of their own
+        if meant and role.text not in ROLES:
+            role.fault(f"{role.text} is not a role that a source names; did you mean {meant[0]}?")
     if owner.text == "interviewer" and subject.text in ("requisition", "application"):
         owner.fault("owner: interviewer needs subject: interviewer (one promise for each); change one of them")
     count = commitment["stop_count"]
@@ -193,27 +208,37 @@ def _links(commitments: Node) -> None:
                 )
             elif key == "contingent_on" and isinstance(other["stop_count"].value, int) and other["stop_count"].value > 1:
                 named.fault(f"{named.text} is kept by {other['stop_count'].value} facts; wait for it with requires instead")
-    _siblings_in_force(commitments)
-    _no_circle(by_name)
+    _others_in_force(commitments)
+    for moment in sorted({_since(stanza) for stanza in commitments}):
+        in_force: dict[str | None, Node] = {}
+        for stanza in sorted(commitments, key=_since):
+            if _since(stanza) <= moment:
+                in_force[stanza["name"].text] = stanza
+        _no_circle({name: stanza for name, stanza in in_force.items() if stanza["enabled"].value is not False})
 
 
-def _siblings_in_force(commitments: Node) -> None:
-    """What is due with a sibling has no deadline while the sibling is not in force."""
+def _others_in_force(commitments: Node) -> None:
+    """What is due with a sibling has no deadline while the sibling is not in force; nor is what has ended kept any more.
+
+    That what a promise waits for begins later than itself is no fault: until then nothing starts, as may be meant.
+    """
     versions: dict[str | None, list[tuple[str, bool]]] = {}
     for stanza in commitments:
         versions.setdefault(stanza["name"].text, []).append((_since(stanza), stanza["enabled"].value is not False))
     for stanza in commitments:
-        named, begin = stanza["sibling"], _since(stanza)
-        other = sorted(versions.get(named.text, ()))
-        if stanza["enabled"].value is False or named.text is None or not any(on for _, on in other):
-            continue
+        begin = _since(stanza)
         end = min((since for since, _ in versions[stanza["name"].text] if since > begin), default=None)
-        on = next((on for since, on in reversed(other) if since <= begin), False)
-        off = [begin] if not on else [since for since, on in other if since > begin and not on]
-        if off and (end is None or off[0] < end):
-            named.fault(
-                f"{named.text} is not in force from {off[0] or BEGINNING} on, so this would never be due; end both together"
-            )
+        for key, never in (("sibling", "be due"), ("contingent_on", "start")):
+            named = stanza[key]
+            other = sorted(versions.get(named.text, ()))
+            if stanza["enabled"].value is False or named.text is None or not any(on for _, on in other):
+                continue
+            on = next((on for since, on in reversed(other) if since <= begin), key == "contingent_on")
+            off = [begin] if not on else [since for since, on in other if since > begin and not on]
+            if off and (end is None or off[0] < end):
+                named.fault(
+                    f"{named.text} is not in force from {off[0] or BEGINNING} on, so this would never {never}; end both together"
+                )
 
 
 def _since(stanza: Node) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from schemas.fact import DERIVED_KINDS
 from schemas.sources import Sources
-from streams.check_policy import CONDITIONS, KINDS, nearest, refuse_doubled
+from streams.check_policy import CONDITIONS, KINDS, host_of, nearest, refuse_doubled
 from streams.connectors import CONNECTORS, MANUAL_KINDS, ROUTED_KINDS, Shared, declared_kinds
 from streams.polling import SOURCES
 from streams.yaml_lines import Faults, Node
@@ -58,17 +57,19 @@ def _check_api(account: Node) -> None:
             api.fault(f"{source.system} {version} needs {name}, as {{env: NAME}} or {{file: PATH}}")
     for name, default in (("base_url", source.base_url[version]), ("token_url", "https://")):
         url = api[name].text or default
-        if not url.startswith("https://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+        if api[name].text and host_of(url) is None:
+            api[name].fault(f"{name} names no host; write an address such as https://ats.example")
+        elif not url.startswith("https://") and host_of(url) not in ("127.0.0.1", "localhost"):
             (api[name] if api[name].text else api).fault(f"{name} has to be an https URL: secrets are sent there")
 
 
-def check_accounts(people: Node, sources: Node, warnings: Faults) -> None:
-    """Warns of identities in accounts that no source has: nobody would be recognised by them."""
+def check_accounts(people: Node, stages: Node | None, sources: Node, warnings: Faults) -> None:
+    """Warns of identities, and of stage names, in accounts that no source has: nothing would be recognised by them."""
     accounts = {account["account"].text for account in sources["accounts"]}
-    for person in people["people"]:
-        for account, node in person["identities"].entries():
-            if account not in accounts:
-                warnings.add(node.document.file, node.line, f"no source is called {account}; add it to the sources or correct it")
+    named = [entry for person in people["people"] for entry in person["identities"].entries()]
+    for account, node in (*named, *(stages["accounts"].entries() if stages else ())):
+        if accounts and account not in accounts:  # without any, that is the fault
+            warnings.add(node.document.file, node.line, f"no source is called {account}; add it to the sources or correct it")
 
 
 def check_measurable(policy: Node, sources: Sources, stages: frozenset[str] | None, warnings: Faults) -> None:
@@ -100,7 +101,11 @@ def check_measurable(policy: Node, sources: Sources, stages: frozenset[str] | No
     for what, conditions in never.items():
         first = conditions[0]
         lines = ", ".join(str(condition.line) for condition in conditions)
-        warnings.add(first.document.file, first.line, f"no configured source can tell {what}: it never counts (lines {lines})")
+        warnings.add(
+            first.document.file,
+            first.line,
+            f"no configured source can tell {what}: it never counts (lines {lines}); add one that can, or remove it there",
+        )
 
 
 def _shown(condition: Node) -> str:

@@ -16,6 +16,7 @@ import yaml
 
 from schemas.fact import STAGES
 from streams.errors import InvalidConfiguration
+from streams.yaml_syntax import Unreadable, compose
 
 UNMAPPED = "unmapped"
 
@@ -57,15 +58,12 @@ class StageMap:
 
 
 def load(path: Path) -> StageMap:
-    """Read stages.yaml. Raises InvalidConfiguration with every fault as `file:line: fault`."""
+    """Read stages.yaml. Raises InvalidConfiguration with every fault as `file:line: fault; how to mend it`."""
     faults: list[str] = []
     try:
-        root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise InvalidConfiguration([f"{path}: cannot be read: {error.strerror}"]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InvalidConfiguration([f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error}"]) from error
+        root = compose(path)
+    except Unreadable as error:
+        raise InvalidConfiguration([f"{path}:{error.line}: {error.text}"]) from error
     everywhere: Patterns = ()
     reasons: Patterns = ()
     by_account: dict[str, Patterns] = {}
@@ -77,7 +75,8 @@ def load(path: Path) -> StageMap:
         elif key.value == "accounts":
             by_account = {name.value: _patterns(path, rules, faults) for name, rules in _entries(path, node, faults)}
         else:
-            faults.append(f"{path}:{_line(key)}: unknown key {key.value!r}; there are stages, reasons and accounts")
+            known = "stages, reasons and accounts"
+            faults.append(f"{path}:{_line(key)}: unknown key {key.value!r}; there are {known}, correct it or remove it")
     if faults:
         raise InvalidConfiguration(faults)
     return StageMap(everywhere, by_account, reasons)
@@ -87,15 +86,20 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _entries(path: Path, node: yaml.Node | None, faults: list[str]) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+def _entries(path: Path, node: yaml.Node, faults: list[str]) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    """Keys and values of a mapping, each key once: of a second one YAML would keep only the last."""
     if not isinstance(node, yaml.MappingNode):
-        faults.append(f"{path}:{_line(node) if node else 1}: must be a mapping")
+        faults.append(f"{path}:{_line(node)}: must be a mapping; write names, each with a colon and what belongs to it")
         return
+    seen: dict[str, int] = {}
     for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            yield key, value
+        if not isinstance(key, yaml.ScalarNode):
+            faults.append(f"{path}:{_line(key)}: a key must be a word; write a single name in front of the colon")
+        elif key.value in seen:
+            faults.append(f"{path}:{_line(key)}: {key.value} is already on line {seen[key.value]}; put both into one")
         else:
-            faults.append(f"{path}:{_line(key)}: a key must be a word")
+            seen[key.value] = _line(key)
+            yield key, value
 
 
 def _patterns(path: Path, node: yaml.Node, faults: list[str], known: tuple[str, ...] = STAGES) -> Patterns:
@@ -103,14 +107,14 @@ def _patterns(path: Path, node: yaml.Node, faults: list[str], known: tuple[str, 
     for key, names in _entries(path, node, faults):
         if key.value not in known:
             what = "canonical stage" if known == STAGES else "meaning of a reason"
-            faults.append(f"{path}:{_line(key)}: {key.value!r} is no {what}; there are {', '.join(known)}")
+            faults.append(f"{path}:{_line(key)}: {key.value!r} is no {what}; there are {', '.join(known)}; choose one")
             continue
         if not isinstance(names, yaml.SequenceNode):
-            faults.append(f"{path}:{_line(names)}: the patterns of {key.value} must be a list")
+            faults.append(f"{path}:{_line(names)}: the patterns of {key.value} must be a list; write them as [first, second]")
             continue
         for name in names.value:
             if isinstance(name, yaml.ScalarNode) and name.value.strip():
                 found.append((_plain(name.value), key.value))
             else:
-                faults.append(f"{path}:{_line(name)}: a pattern of {key.value} must be a name or glob")
+                faults.append(f"{path}:{_line(name)}: a pattern of {key.value} must be a name or glob; write one, or remove it")
     return tuple(found)

@@ -6,6 +6,7 @@ Nothing raises for bad input: each fault is collected, reading goes on with what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,11 +16,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from streams.yaml_syntax import Unreadable, compose
+
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
-#: libyaml where PyYAML was built with it: large people files load ten times as fast.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: What YAML 1.1 reads as another number than it says, where 1.2 does not: base eight, and base sixty (`1:30`).
+_OCTAL = re.compile("[-+]?0[0-9_]+")
+_SIXTIES = re.compile("[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+([.][0-9_]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +119,9 @@ def read(path: Path, faults: Faults) -> Node | None:
     """The file as a node; None, with a fault, if it is not there or not YAML at all."""
     document = Document(shown(path), {(): 1}, faults)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        faults.add(shown(path), 1, f"cannot be read ({error.strerror}); put it into {path.parent}")
-        return None
-    except UnicodeDecodeError as error:
-        faults.add(shown(path), 1, f"is not UTF-8 at byte {error.start}; save it as UTF-8")
-        return None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        faults.add(
-            path.name, mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}; mend the syntax there"
-        )
-        return None
-    except yaml.YAMLError as error:  # a character that YAML forbids: no mark, but a position in the text
-        faults.add(shown(path), 1, f"is not YAML: {' '.join(str(error).split())}; remove that character")
-        return None
-    if root is None:
-        faults.add(shown(path), 1, "is empty; see docs/policy.md for what belongs there")
+        root = compose(path)
+    except Unreadable as error:
+        faults.add(shown(path), error.line, error.text)
         return None
     return Node(document, (), _Plain(document).value(root, ()))
 
@@ -144,6 +133,7 @@ class _Plain:
         self.document = document
         self.scalars = yaml.SafeLoader("")
         self.open: list[yaml.Node] = []
+        self.own: dict[int, set[int]] = {}  #: mapping -> its keys as they were before those of `<<` were put in
 
     def value(self, node: yaml.Node, place: Location) -> Any:
         if node in self.open:
@@ -160,14 +150,22 @@ class _Plain:
             self.open.pop()
 
     def _mapping(self, node: yaml.MappingNode, place: Location) -> dict[Any, Any]:
+        own = self.own.setdefault(id(node), {id(key) for key, _ in node.value})
         self._merge(node)
+        merged: set[object] = set()
+        seen: set[str] = set()
         values: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)
             if key is None:
                 continue
-            if key in values:
+            if key in merged:
+                self._fault(key_node, f"{key} is in what `<<` merges too, and overriding it is not supported; {_OVERRIDDEN}")
+            elif str(key) in seen:  # a date, and the same in quotes
                 self._fault(key_node, f"{key} is written twice in one mapping, YAML would keep only the last; remove one")
+            if id(key_node) not in own:
+                merged.add(key)
+            seen.add(str(key))
             inner = (*place, str(key))
             self.document.lines[inner] = key_node.start_mark.line + 1
             values[key] = self.value(value_node, inner)
@@ -200,15 +198,31 @@ class _Plain:
             node.value = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
 
     def _scalar(self, node: yaml.Node) -> Any:
+        if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            if _SIXTIES.fullmatch(node.value):
+                return node.value
+            if _OCTAL.fullmatch(node.value):
+                self._fault(node, f"{node.value} is read in base eight by some; write it without the 0 in front, or in quotes")
+                return 0
         try:
-            return self.scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError, ArithmeticError) as error:
-            reason = getattr(error, "problem", None) or error
+            value = self.scalars.construct_object(node)
+            if not isinstance(value, str | int | float | date | None):
+                raise ValueError(f"{node.tag} is not for these files")  # bytes, or an empty list of a tag that takes one
+        except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+            # PyYAML's constructors fail in many ways where an explicit tag does not fit its value
+            reason = getattr(error, "problem", None) or (
+                error if isinstance(error, ValueError) else f"it does not fit {node.tag}"
+            )
             self._fault(node, f"{node.value!r} is not a value ({reason}); {_quoted(node.value)}")
             return None
+        return value
 
     def _fault(self, node: yaml.Node, text: str) -> None:
         self.document.faults.add(self.document.file, node.start_mark.line + 1, text)
+
+
+#: What to do about a key that is written beside `<<` as well.
+_OVERRIDDEN = "take it out of the merged mapping, or write this mapping out without `<<`"
 
 
 def parse(model: type[Model], node: Node) -> Model | None:

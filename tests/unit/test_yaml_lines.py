@@ -25,6 +25,12 @@ calendars:
 """
 
 
+def bomb(line: str, times: int = 9) -> str:
+    """Lists of the list before, so many times over."""
+    first = line.format(0, 0, ",".join("x" * times))
+    return first + "".join(line.format(n, n, ",".join([f"*a{n - 1}"] * times)) for n in range(1, 9))
+
+
 def said_of(folder: Path, text: str | bytes) -> list[str]:
     """The faults of a calendar file, without the file's name."""
     path = folder / "calendars.yaml"
@@ -46,7 +52,20 @@ def said_of(folder: Path, text: str | bytes) -> list[str]:
         (CALENDAR + "    on: 1\n", '6: the key on is read by YAML as the boolean true; put it in quotes: "on"'),
         (CALENDAR + "    zone: Asia/Tokyo\n", "6: zone is written twice in one mapping"),
         (CALENDAR.replace('"1"', "1.0"), "1: version must be text, but YAML reads it as the number 1.0; put it in quotes"),
-        (CALENDAR.replace('["09:00-17:00"]', "[9:30]"), "must be text, but YAML reads it as the number 570"),  # base sixty
+        (CALENDAR.replace('["09:00-17:00"]', "[9:30]"), "a window is written HH:MM-HH:MM, not '9:30'"),  # not in base sixty
+        (CALENDAR.replace('"1"', "010"), "1: 010 is read in base eight by some"),
+        (CALENDAR.replace("Europe/Berlin", "!!timestamp abc"), "4: 'abc' is not a value (it does not fit"),
+        (CALENDAR.replace("Europe/Berlin", "!!bool maybe"), "4: 'maybe' is not a value"),
+        (CALENDAR.replace("Europe/Berlin", '!!binary "====="'), "4: '=====' is not a value"),
+        (CALENDAR.replace("Europe/Berlin", '!!binary "YWJj"'), "4: 'YWJj' is not a value"),
+        (CALENDAR.replace("Europe/Berlin", '!!int ""'), "4: '' is not a value"),
+        (CALENDAR + '    exceptions: {2026-12-24: [], "2026-12-24": []}\n', "6: 2026-12-24 is written twice"),
+        (CALENDAR + "    <<: {zone: Asia/Tokyo}\n", "4: zone is in what `<<` merges too, and overriding it is not supported"),
+        (CALENDAR + '    closed: "2026\n\n# end\n', "6: is not YAML: the quote that begins here is not closed"),
+        (CALENDAR + "    closed: " + "[" * 101 + "]" * 101, "6: is nested deeper than 100 levels"),
+        (CALENDAR + "    closed: " + "[" * 100_000 + "]" * 100_000, "6: is nested deeper than 100 levels"),
+        (CALENDAR + bomb("{}: &a{} [{}]\n"), "11: aliases repeat more than 500000 values"),
+        (CALENDAR + bomb("{}: &a{} [[[[[[[[[[[[[{}]]]]]]]]]]]]]\n", 1), "13: is nested deeper than 100 levels"),
         (CALENDAR + "    effective_from: 2026-07-01\n", "6: calendars[#1].effective_from has no time zone"),
         (CALENDAR + "    closed: [2026-02-30]\n", "6: '2026-02-30' is not a value"),
         (CALENDAR + "    colour: red\n", "6: calendars[#1].colour is not a key here"),
@@ -58,7 +77,9 @@ def said_of(folder: Path, text: str | bytes) -> list[str]:
         ("", "1: is empty"),
         ("[1, 2]", "1: the file must be a mapping"),
         (b"version: \xff\n", "1: is not UTF-8 at byte 9"),
+        (CALENDAR.encode() + b"# \xff\n", "6: is not UTF-8"),
         ("version: \x07\n", "1: is not YAML: "),
+        (CALENDAR + "# \x07\n", "6: is not YAML: "),
     ],
 )
 def test_what_yaml_hides_is_said(tmp_path: Path, text: str | bytes, said: str) -> None:
