@@ -15,6 +15,7 @@ import typer
 
 from streams import clock, settings
 from streams.errors import InvalidConfiguration, MutualSLAError
+from streams.period import YEARS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +58,8 @@ def _instant(text: str) -> datetime:
         if len(text) > 10:
             raise typer.BadParameter(f"{text!r} has no time zone; write {text}Z for UTC")
         moment = moment.replace(tzinfo=UTC)
+    if moment.year not in YEARS:
+        raise typer.BadParameter(f"{text!r} is not between {YEARS.start} and {YEARS.stop - 1}")
     return moment.astimezone(UTC)
 
 

@@ -13,6 +13,7 @@ from schemas.fact import DERIVED_KINDS, FACT_KINDS, Fact, Rejudge, Tick, Waterma
 from streams.check_policy import nearest
 from streams.directory import People
 from streams.exceptions import exception_of
+from streams.period import YEARS
 from streams.told_exceptions import EXCEPTIONS, ToldExceptions
 from streams.yaml_lines import Faults
 
@@ -78,8 +79,6 @@ def _wrong(fact: Fact) -> Iterator[str]:
 
 def _unreadable(fact: Fact) -> Iterator[tuple[str, str]]:
     """Times of a fact that cannot be read or counted with, each with what is wrong with it."""
-    from streams.connectors.payload import YEARS  # connectors are for those who have something to read
-
     outside = f"is not between {YEARS.start} and {YEARS.stop - 1}"
     for field in ("occurred_at", "occurred_not_before", "received_at"):
         instant = getattr(fact, field)

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from schemas.fact import FACT_KINDS, Fact, Origin, fact_id
 from schemas.raw import RawHeaders
-from streams.connectors.payload import YEARS, native_id, parse
+from streams.connectors.payload import native_id, parse
 from streams.errors import InvalidPayload
+from streams.period import YEARS
 from streams.stages import StageMap
 
 SKEW = timedelta(minutes=5)  #: how far a file's clock may be ahead of ours

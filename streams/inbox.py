@@ -17,6 +17,7 @@ from schemas.base import Agreed, Instant
 from schemas.fact import Json, manual_fact_id
 from streams.access import Identity
 from streams.door import Refused
+from streams.period import YEARS
 
 #: How far the caller's clock may be ahead of ours.
 SKEW = timedelta(minutes=5)
@@ -68,7 +69,11 @@ class FactDesk:
         whole = _parse(body)
         elements = whole if isinstance(whole, list) else [whole]
         _check_count(elements)
-        return [(self._judge(e, n, who, now), orjson.dumps(e) if whole is elements else body) for n, e in enumerate(elements)]
+        bodies = [_written(element, number) for number, element in enumerate(elements)]
+        return [
+            (self._judge(element, number, who, now), bodies[number] if whole is elements else body)
+            for number, element in enumerate(elements)
+        ]
 
     def _judge(self, element: Json, index: int, who: Identity, now: datetime) -> str:
         fact = _reported(element, index)
@@ -124,7 +129,7 @@ def split_records(body: bytes, media: str | None, limit: int) -> list[bytes]:
         _check_count(elements)
         for index, element in enumerate(elements):
             _check_object(element, index)
-        records = [orjson.dumps(element) for element in elements] if whole is elements else [body.strip()]
+        records = [_written(e, n) for n, e in enumerate(elements)] if whole is elements else [body.strip()]
     for index, record in enumerate(records):
         if len(record) > limit:
             raise _bad(index, "the record is too large", f"at most {limit} bytes each; nothing of the batch was kept")
@@ -132,12 +137,12 @@ def split_records(body: bytes, media: str | None, limit: int) -> list[bytes]:
 
 
 def complete_until(text: str, now: datetime) -> datetime:
-    """The instant up to which a poll has read everything. Raises Refused (422): without a zone, or in the future."""
+    """The instant up to which a poll has read everything. Raises Refused (422): no time of our age, or in the future."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
-    if instant is None or instant.tzinfo is None:
+    if instant is None or instant.tzinfo is None or instant.year not in YEARS:
         raise Refused(422, "complete_until is not an instant", "write 2026-05-04T09:00:00Z; a + in a query is written %2B")
     if instant > now + SKEW:
         raise Refused(422, "complete_until is in the future", "give the time at which the poll began")
@@ -152,6 +157,13 @@ def _parse(body: bytes, index: int | None = None) -> Json:
         mend = "send a JSON object or array, or JSON lines with content type application/x-ndjson"
         raise Refused(422, f"{where} is not JSON", mend) from None
     return parsed
+
+
+def _written(element: Json, index: int) -> bytes:
+    try:
+        return orjson.dumps(element)
+    except orjson.JSONEncodeError:
+        raise _bad(index, "it is nested too deeply", "at most 254 objects or lists in each other") from None
 
 
 def _check_count(elements: Collection[object]) -> None:

@@ -18,6 +18,7 @@ from schemas.fact import Fact
 from schemas.raw import RawHeaders
 from streams import stages
 from streams.connectors import CONNECTORS, Connector
+from streams.connectors.payload import written
 from streams.errors import InvalidConfiguration, InvalidPayload
 from streams.files import whole as whole_file
 from streams.settings import Settings
@@ -63,7 +64,7 @@ def run(
                 facts = _facts(connector, body, origin, record_type, mapping)
             except InvalidPayload as error:
                 unusable += 1
-                sys.stderr.write(f"{path}:{index}: {error.reason}: {error.detail}\n")
+                sys.stderr.write(f"{path}:{index}: {error}\n")
                 continue
             for fact in facts:
                 sys.stdout.write(fact.to_json().decode() + "\n")
@@ -102,9 +103,16 @@ def _bodies(path: Path) -> Iterator[tuple[int, bytes | InvalidPayload]]:
         yield from enumerate(lines)
         return
     if isinstance(whole, list):
-        yield from ((index, orjson.dumps(item)) for index, item in enumerate(whole))
+        yield from ((index, _item(item)) for index, item in enumerate(whole))
     else:
         yield 0, content
+
+
+def _item(item: object) -> bytes | InvalidPayload:
+    try:
+        return written(item)
+    except InvalidPayload as error:
+        return error
 
 
 def _is_json(line: bytes) -> bool:

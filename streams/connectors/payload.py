@@ -17,31 +17,42 @@ import orjson
 from schemas.fact import Fact, Origin, fact_id
 from schemas.raw import RawHeaders
 from streams.errors import InvalidPayload
+from streams.period import YEARS
 from streams.stages import UNMAPPED, StageMap
 
 #: What an id may look like; anything else might be free text, and that must not get into a fact.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 #: Longer is no stage's name, but text that slipped in.
 STAGE_NAME_LENGTH = 120
-#: Times outside are a vendor's or an extractor's mistake; inside, arithmetic of days and zones cannot overflow.
-YEARS = range(1970, 2200)
+#: How deep objects and lists may be in each other: what is deeper cannot be written again.
+DEPTH = 254
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLIS_END = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
 def parse(body: bytes) -> Node:
-    """The body as a JSON object. Raises InvalidPayload: `not_utf8`, `not_json` or `not_an_object`."""
+    """The body as a JSON object. Raises InvalidPayload: `not_utf8`, `not_json`, `not_an_object` or `nested_too_deep`."""
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as wrong:
         try:
             body.decode()
         except UnicodeDecodeError as error:
             raise InvalidPayload("not_utf8", f"byte {error.start}") from None
-        raise InvalidPayload("not_json") from None
+        raise InvalidPayload("not_json", f"line {wrong.lineno}, column {wrong.colno}: {wrong.msg}") from None
     if not isinstance(value, dict):
         raise InvalidPayload("not_an_object")
+    if body.count(b"{") + body.count(b"[") > DEPTH:  # of few bodies
+        written(value)
     return Node(value, "")
+
+
+def written(value: object) -> bytes:
+    """A value of JSON as JSON again. Raises InvalidPayload(`nested_too_deep`)."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise InvalidPayload("nested_too_deep", f"over {DEPTH} objects or lists in each other") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,8 @@ class Workable(Tabled):
         signatures.check(body, [digest], secrets)
 
     def is_webhook(self, body: Mapping[str, object]) -> bool:
-        return any(body.get(name) in EVENTS for name in self.named_by)
+        said = (body.get(name) for name in self.named_by)
+        return any(name in EVENTS for name in said if isinstance(name, str))
 
     def event(self, raw: RawHeaders, node: Node) -> str:
         """A bare candidate, as the vendor's page words it, shows the state they are in."""

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = {
     "adherence", "agreement", "calendars", "completeness", "conditions", "cycles", "deadline", "directory", "errors", "event",
-    "exceptions", "history", "holders", "interviews", "life", "obligations", "receipt", "roster", "standstill", "terms",
+    "exceptions", "history", "holders", "interviews", "life", "obligations", "period", "receipt", "roster", "standstill", "terms",
     "timeline", "verdict", "wall_clock",
 }  # fmt: skip
 ALLOWED = {"pydantic", "orjson", "holidays", "schemas", "streams"}

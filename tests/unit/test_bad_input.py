@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import pytest
 from schemas.fact import Fact, facts_record
 from schemas.raw import RawHeaders, Rejected
 from streams.connectors import CONNECTORS
+from streams.errors import InvalidPayload
 from streams.normalise import Normaliser
 from streams.stages import UNMAPPED
 from tests.every_fixture import BODIES
@@ -197,6 +199,7 @@ MALFORMED: dict[str, tuple[Callable[[bytes], bytes], set[str]]] = {
     "no UTF-8": (lambda body: body.replace(b"e", b"\xe9"), {"not_utf8"}),
     "truncated gzip": (cut, {"not_utf8"}),
     "deep nesting": (lambda _: b'{"a":' * 2000 + b"1" + b"}" * 2000, {"not_json", "missing_field"}),
+    "nested deeper than can be written": (lambda _: b'{"a":' * 300 + b"1" + b"}" * 300, {"nested_too_deep"}),
     "five megabytes of another thing": (lambda _: b'{"a":"' + b"x" * 5_000_000 + b'"}', {"missing_field"}),
 }
 
@@ -210,6 +213,24 @@ def test_what_is_no_body_of_the_vendor_s_is_a_dead_letter_with_its_reason(row: R
     [letter] = letters
     assert letter.reason in reasons
     assert letter.sha256 and len(letter.model_dump_json()) < 1_000
+
+
+@pytest.mark.parametrize("system", CONNECTORS)
+@pytest.mark.parametrize("value", [[], {}, [["x"]], {"a": 1}, 7, True, None], ids=str)
+def test_what_a_body_is_can_be_asked_whatever_it_says_where_a_name_is_expected(system: str, value: object) -> None:
+    """Every field of every fixture in turn, beside the envelope's own; in a file anything may stand there."""
+    connector = CONNECTORS[system]
+    names = {"action", "event", "event_type", "type", "payload", "data", "hook", "event_name"}
+    for (owner, name), body in BODIES.items():
+        if owner != system or name.startswith("ping"):
+            continue
+        for field in names | set(body):
+            odd = {**body, field: value}
+            assert connector.is_webhook(odd) in (True, False)
+            connector.record_type(odd)
+            connector.is_ping(json.dumps(odd).encode())
+            with suppress(InvalidPayload):  # and nothing else
+                connector.normalise(headers(system, name), json.dumps(odd).encode(), STAGES)
 
 
 def test_every_connector_is_in_the_table() -> None:

@@ -370,10 +370,18 @@ def test_a_poll_that_found_nothing_still_leaves_its_watermark(client: Client, ra
 
 
 @pytest.mark.parametrize(
-    "until", ["2026-05-04T09:00:00", "2026-05-04", "soon", "2026-05-04T09:05:01Z", "2026-05-04T09:00:00+00:00"]
+    "until",
+    [
+        "2026-05-04T09:00:00",
+        "2026-05-04",
+        "soon",
+        "2026-05-04T09:05:01Z",
+        "2026-05-04T09:00:00+00:00",
+        "0001-01-01T00:00:00%2B05:00",
+    ],
 )
 def test_a_watermark_without_a_zone_or_in_the_future_is_422(client: Client, raw: MemoryLog, until: str) -> None:
-    """The last one is a plus that was not escaped: a query reads it as a space."""
+    """The last but one is a plus that was not escaped: a query reads it as a space."""
     answer = client.post(f"/records/greenhouse/scorecards?complete_until={until}", content=b"[]", headers=bearer(EXTRACTOR))
     assert answer.status_code == 422
     assert raw.kept == []
@@ -514,6 +522,8 @@ def test_a_body_that_says_who_is_refused(client: Client, raw: MemoryLog, name: s
         ({"kind": None}, "kind"),
         ({"occurred_at": "2026-05-04T08:30:00"}, "occurred_at"),
         ({"occurred_at": "2026-05-04T09:05:01Z"}, "future"),
+        ({"occurred_at": "0001-01-01T00:00:00+05:00"}, "occurred_at"),
+        ({"occurred_at": "9999-12-31T23:00:00-05:00"}, "occurred_at"),
         ({"requisition_id": None}, "subject"),
         ({"requisition_id": "17"}, "account"),
         ({"requisition_id": "lever/17"}, "account"),
@@ -536,6 +546,15 @@ def test_a_fact_that_cannot_be_used_is_422_by_index_and_nothing_is_kept(
     assert answer.json()["error"].startswith("element 1:")
     assert word in answer.json()["error"]
     assert raw.kept == []
+
+
+@pytest.mark.parametrize("path", ["/facts", "/records/greenhouse/jobs"])
+def test_what_is_nested_too_deeply_to_be_written_is_422(client: Client, raw: MemoryLog, path: str) -> None:
+    deep = orjson.dumps(INTAKE)[:-1] + b',"attributes":{"deep":' + b"[" * 300 + b"]" * 300 + b"}}"
+    token = RECRUITER if path == "/facts" else EXTRACTOR
+    answer = client.post(path, content=b"[" + deep + b"]", headers=bearer(token))
+    assert (answer.status_code, raw.kept) == (422, [])
+    assert answer.json()["error"] == "element 0: it is nested too deeply"
 
 
 # -- the door ---------------------------------------------------------------------------------------------------------

@@ -390,8 +390,8 @@ def test_a_candidates_feed_finds_the_application_by_its_job() -> None:
 # -- what cannot be used -----------------------------------------------------------------------------------------------
 
 UNUSABLE = [
-    (b"{", "not_json", ""),
-    (b"", "not_json", ""),
+    (b"{", "not_json", "line 1, column 2: unexpected end of data"),
+    (b"", "not_json", "line 1, column 1: Input is a zero-length, empty document"),
     (b"\xff\xfe", "not_utf8", "byte 0"),
     (b"[]", "not_an_object", ""),
     (b'{"payload":{}}', "missing_field", "action"),

@@ -43,13 +43,26 @@ def test_arrays_and_json_lines_are_taken_and_what_is_unusable_is_named(
     ] * 2  # fmt: skip
     assert err.splitlines() == [
         f"{array}:1: unknown_record_type: say --type, one of {TYPES}",
-        f"{array}:3: not_an_object: ",
+        f"{array}:3: not_an_object",
         f"{array}:4: not_an_id: id",
         f"{lines}:1: unknown_record_type: say --type, one of {TYPES}",
-        f"{lines}:3: not_an_object: ",
+        f"{lines}:3: not_an_object",
         f"{lines}:4: not_an_id: id",
-        f"{lines}:5: not_json: ",
+        f"{lines}:5: not_json: line 1, column 2: unexpected character, expected a string key",
     ]
+
+
+def test_an_item_that_is_nested_too_deeply_is_unusable_and_the_others_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep, good = b"[" * 300 + b"]" * 300, json.dumps(BODIES["webhook.job_deleted"]).encode()
+    array, lines = tmp_path / "array.json", tmp_path / "lines.jsonl"
+    array.write_bytes(b"[" + deep + b"," + good + b"]")
+    lines.write_bytes(good[:-1] + b', "x": ' + deep + b"}\n" + good)
+    assert run(array, lines) == 65
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == ["requisition.deleted"] * 2
+    assert err.splitlines() == [f"{path}:0: nested_too_deep: over 254 objects or lists in each other" for path in (array, lines)]
 
 
 def test_a_type_that_is_said_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

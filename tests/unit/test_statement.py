@@ -83,7 +83,9 @@ def test_a_month_is_half_open_at_local_midnight_across_daylight_saving() -> None
     assert Period.of(datetime(2026, 5, 31, 22, tzinfo=UTC), "Europe/Berlin").name == "2026-06"
 
 
-@pytest.mark.parametrize("text", ["2026-13", "2026-00", "2026-5", "2026", "May 2026", "0000-01", "2026-05-01", "9999-12"])
+@pytest.mark.parametrize(
+    "text", ["2026-13", "2026-00", "2026-5", "2026", "May 2026", "0000-01", "0001-01", "2026-05-01", "9999-12", "２０２６-05"]
+)
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(InvalidPeriod):
         Period.month(text, "UTC")
