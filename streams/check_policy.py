@@ -61,8 +61,9 @@ def check_zone(zone: Node) -> None:
 def host_of(url: str) -> str | None:
     """The host of an address; None for what has none, or is no address."""
     try:
-        return urlsplit(url).hostname
-    except ValueError:  # such as a bracket of IPv6 that is not closed
+        parts = urlsplit(url)
+        return parts.hostname if parts.port != 0 else None  # nobody listens at port 0
+    except ValueError:  # such as a bracket of IPv6 that is not closed, or a port beyond 65535
         return None
 
 

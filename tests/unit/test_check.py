@@ -102,6 +102,22 @@ def test_the_samples_have_no_fault_and_no_warning(folder: Path) -> None:
         ("people.yaml", "annika.corvin@example.com", "annika.corvin", "is not an email address"),
         ("sources.yaml", "scorecards, ", "scorecard, ", "did you mean scorecards?"),
         ("sources.yaml", "MUTUAL_SLA_TOKEN_APPROVER", "MUTUAL_SLA_TOKEN_EXTRACTOR", "already on line"),
+        # what cannot be meant, and what it was misspelt from
+        ("policy.yaml", "where: {stage: manager_review}", "where: {stage: 3}", "3 is not a canonical stage"),
+        ("policy.yaml", "where: {stage: [applied, screen]}", "where: {stage: [applied, true]}", "True is not a canonical stage"),
+        ("policy.yaml", "owner: recruiter", "owner: recuiter", "did you mean recruiter?"),
+        (
+            "policy.yaml",
+            "owner: recruiter",
+            "owner: recruiter\n    fallback_owner: hiring-manager",
+            "did you mean hiring_manager?",
+        ),
+        ("stages.yaml", "  debrief: [", '  hired: ["x"]\n  debrief: [', "hired is already on line"),
+        ("stages.yaml", "accounts: {}", "stages: {}", "stages is already on line"),
+        ("stages.yaml", "accounts: {}", "acounts: {}", "there are stages, reasons and accounts, correct it or remove it"),
+        ("stages.yaml", "accounts: {}", "accounts: [", "is not YAML"),
+        ("stages.yaml", "accounts: {}", "accounts: " + "[" * 100_000, "is nested deeper than 100 levels"),
+        ("people.yaml", "annika.corvin@example.com", "a@example.com, webhook: 'http://[::1'", "is not an HTTP address"),
         # only in the form they are meant in: lax reading would turn each of these into something else
         (
             "policy.yaml",
@@ -182,6 +198,9 @@ def test_somebody_may_change_teams_once_at_a_time(folder: Path) -> None:
         ("{version: v9}", "there is no v9"),
         ("{client_id: {env: A}, client_secret: {env: B}, base_url: 'http://harvest.example'}", "base_url has to be an https URL"),
         ("{version: v1, token: {env: A}, base_url: 'ftp://127.0.0.1'}", ""),
+        ("{version: v1, token: {env: A}, base_url: 'http://[::1'}", "base_url names no host"),
+        ("{version: v1, token: {env: A}, base_url: 'https://'}", "base_url names no host"),
+        ("{version: v1, token: {env: A}, base_url: 'https://ats.example:99999'}", "base_url names no host"),
     ],
 )
 def test_an_api_that_cannot_be_polled_is_refused(folder: Path, api: str, said: str) -> None:
@@ -323,3 +342,76 @@ def test_two_versions_of_one_date_are_refused_at_the_second_with_a_mend(folder: 
     (folder / "policy.yaml").write_text(text.rstrip("\n") + "\n" + stanza)
     line = text.rstrip("\n").count("\n") + 3
     assert told(folder, "policy.yaml", "commitment hold_intake from the beginning is already on line", "remove one") == [line]
+
+
+PROMISE = """
+  - name: {}
+    version: "{}"
+    effective_from: "{}"
+    enabled: {}
+    side: talent_acquisition
+    subject: application
+    owner: recruiter
+    start: [{{kind: application.created}}]
+    contingent_on: {}
+    stop: [{{kind: offer.sent}}]
+    target: {{business_days: 2}}
+    objective: 0.9
+"""
+
+
+def added(folder: Path, *stanzas: tuple[str, str, str, str]) -> list[str]:
+    """The faults with further stanzas: name, since when, whether enabled, and what it waits for."""
+    path = folder / "policy.yaml"
+    promises = (PROMISE.format(s[0], n, s[1], s[2], s[3]) for n, s in enumerate(stanzas))
+    path.write_text(path.read_text() + "".join(promises))
+    return [fault.split(": ", 1)[1] for fault in faults(folder)]
+
+
+EARLY, JULY, AUGUST = "1970-01-01T00:00:00Z", "2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("stanzas", "said"),
+    [
+        # a circle of versions that are followed by others
+        ([("x", EARLY, "true", "y"), ("y", EARLY, "true", "x"), ("x", JULY, "true", "null")], "waits for itself: x -> y -> x"),
+        ([("x", EARLY, "true", "y"), ("x", JULY, "true", "null"), ("y", EARLY, "true", "null"), ("y", JULY, "true", "x")], ""),
+        # what is waited for ends, or both do, or it is still to begin
+        (
+            [("x", EARLY, "true", "y"), ("y", EARLY, "true", "null"), ("y", JULY, "false", "null")],
+            "y is not in force from 2026-07",
+        ),
+        (
+            [
+                ("x", EARLY, "true", "y"),
+                ("y", EARLY, "true", "null"),
+                ("y", JULY, "false", "null"),
+                ("x", JULY, "false", "null"),
+            ],
+            "",
+        ),
+        ([("x", EARLY, "true", "y"), ("y", JULY, "true", "null")], ""),
+        # one instant written twice
+        ([("x", EARLY, "true", "null"), ("x", "1970-01-01t02:00:00+02:00", "true", "null")], "x from the beginning is already"),
+        ([("x", JULY, "true", "null"), ("x", JULY.lower(), "true", "null")], "x from 2026-07-01T00:00:00+00:00 is already"),
+    ],
+)
+def test_versions_are_compared_where_they_are_in_force(folder: Path, stanzas: list[tuple[str, str, str, str]], said: str) -> None:
+    found = added(folder, *stanzas)
+    assert any(said in fault for fault in found) if said else not found, found
+
+
+def test_stage_names_of_an_account_that_no_source_has_are_a_warning(folder: Path) -> None:
+    line = change(folder / "stages.yaml", "accounts: {}", 'accounts:\n  greenhuose:\n    interview: ["Assessment"]')
+    inspection = check.inspect(folder)
+    assert not inspection.faults
+    (warning,) = inspection.warnings.lines()
+    assert f"stages.yaml:{line + 1}: no source is called greenhuose; add it to the sources or correct it" in warning
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_is_not_utf_8_is_said_with_its_line(folder: Path, file: str) -> None:
+    content = (folder / file).read_bytes()
+    (folder / file).write_bytes(content + b"# \xff\n")
+    assert f"{folder / file}:{content.count(10) + 1}: is not UTF-8 at byte {len(content) + 2}; save it as UTF-8" in faults(folder)
