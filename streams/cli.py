@@ -31,8 +31,17 @@ app.add_typer(exception_app, name="exception")
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="data and logs of everything `up` starts")]
 Brokers = Annotated[str | None, typer.Option("--brokers", help="use this Kafka instead of the embedded one")]
 DeployDir = Annotated[Path | None, typer.Option("--deploy-dir", help="where policy.yaml and its siblings are")]
-#: Files that are read; - is standard input.
-READ = {"exists": True, "dir_okay": False, "readable": True, "allow_dash": True}
+
+
+def _readable(paths: list[Path] | None) -> list[Path] | None:
+    for path in paths or ():
+        if str(path) != "-" and (path.is_dir() or not os.access(path, os.R_OK)):
+            raise typer.BadParameter(f"file {str(path)!r} {'cannot be read' if path.exists() else 'does not exist'}")
+    return paths
+
+
+#: Files that are read; - is standard input, which Typer's own `allow_dash` does not know where paths are asked for.
+READ: dict[str, Any] = {"callback": _readable}
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 
 

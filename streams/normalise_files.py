@@ -89,7 +89,7 @@ def _connector(system: str, record_type: str | None) -> Connector:
 def _bodies(path: Path) -> Iterator[tuple[int, bytes | InvalidPayload]]:
     """(index, body) of each object in a file; a body that cannot be one is the error instead."""
     try:
-        content = whole_file(path)
+        content = sys.stdin.buffer.read() if str(path) == "-" else whole_file(path)
     except InvalidPayload as error:
         yield 0, error
         return

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from streams import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def code_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("streams.logs.configure", lambda _level: None)  # it would stay so for other tests
+    monkeypatch.setattr("sys.argv", ["mutual-sla", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert isinstance(left.value.code, int)
+    return left.value.code
 
 
 @pytest.mark.parametrize(
@@ -26,10 +39,30 @@ from streams import cli
 def test_a_time_out_of_range_is_wrong_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
 ) -> None:
-    monkeypatch.setattr("streams.logs.configure", lambda _level: None)  # it would stay so for other tests
-    monkeypatch.setattr("sys.argv", ["mutual-sla", *arguments, "--state-dir", str(tmp_path)])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
+    assert code_of(monkeypatch, *arguments, "--state-dir", str(tmp_path)) == 2
     said = capsys.readouterr().err
-    assert left.value.code == 2
     assert word in said and "Traceback" not in said
+
+
+READING = {"evaluate": ["--as-of", "2026-05-20"], "check": [], "normalise": ["greenhouse", "--type", "jobs"]}
+DEPLOY = ["--deploy-dir", str(ROOT / "deploy")]
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_a_file_that_is_not_there_and_a_folder_are_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    for path in (tmp_path / "nosuch", tmp_path):
+        assert code_of(monkeypatch, verb, *READING[verb], *DEPLOY, str(path)) == 2
+        assert "file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "said"), [("evaluate", 65, "-:1: "), ("check", 78, "-:1: "), ("normalise", 65, "-:0: ")]
+)
+def test_a_dash_is_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str, code: int, said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"[\n")))
+    assert code_of(monkeypatch, verb, *READING[verb], *DEPLOY, "-") == code
+    assert any(line.startswith(said) for line in capsys.readouterr().err.splitlines())
