@@ -74,7 +74,7 @@ def _refuse_excess(text: str) -> None:
             anchor, size, height = unfinished.pop()
         elif not isinstance(event, yaml.ScalarEvent):
             continue
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if len(unfinished) + height > DEEPEST:
             raise Unreadable(line, f"is nested deeper than {DEEPEST} levels; no file here needs more than ten")
         if repeated > MOST_REPEATED:
