@@ -33,6 +33,7 @@ class Faults:
     found: list[tuple[str, int, str]] = field(default_factory=list)
 
     def add(self, file: str, line: int, text: str) -> None:
+        text = text.replace("\n", "\\n")  # of a key or value: a fault is one line
         if (file, line, text) not in self.found:
             self.found.append((file, line, text))
 

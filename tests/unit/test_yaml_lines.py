@@ -69,6 +69,7 @@ def said_of(folder: Path, text: str | bytes) -> list[str]:
         (CALENDAR + "    effective_from: 2026-07-01\n", "6: calendars[#1].effective_from has no time zone"),
         (CALENDAR + "    closed: [2026-02-30]\n", "6: '2026-02-30' is not a value"),
         (CALENDAR + "    colour: red\n", "6: calendars[#1].colour is not a key here"),
+        (CALENDAR + '    "a\\nb": red\n', "6: calendars[#1].a\\nb is not a key here"),
         (CALENDAR.replace("    zone: Europe/Berlin\n", ""), "3: calendars[#1].zone is missing; add it"),
         (CALENDAR + "    closed: &a [*a]\n", "6: an alias contains itself"),
         (CALENDAR + "    ? [a, b]\n    : 1\n", "6: a key is a list or a mapping"),
