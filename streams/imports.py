@@ -26,6 +26,7 @@ from schemas.raw import RawHeaders
 from streams import import_files, imported, kafka_security, ledger_writer, stages
 from streams.check import load_sources
 from streams.clock import Clock
+from streams.connectors.payload import written
 from streams.errors import InvalidConfiguration, InvalidPayload, MutualSLAError
 from streams.import_mapping import Mapping, load
 from streams.settings import Settings
@@ -115,11 +116,12 @@ def _judge(reading: _Reading, path: Path, thousand_more: Any) -> int:
         try:
             if isinstance(found, InvalidPayload):
                 raise found
+            written(found)
             imported.fact_of(reading.headers, found, reading.stages)
         except InvalidPayload as error:
             wrong += 1
             if wrong <= SHOWN:
-                faults.append(f"{path}:{f'{where}:' if where else ''} {error.reason}: {error.detail}")
+                faults.append(f"{path}:{f'{where}:' if where else ''} {error}")
         count += 1
         if count % 1_000 == 0:
             thousand_more()

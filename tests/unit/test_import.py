@@ -12,7 +12,7 @@ import pytest
 
 from schemas.fact import Fact, Origin
 from schemas.raw import RawHeaders
-from streams import files, import_files, imported, normalise_files
+from streams import files, import_files, imported, imports, normalise_files
 from streams.errors import InvalidConfiguration, InvalidPayload
 from streams.import_mapping import Mapping, load
 from streams.settings import Settings
@@ -298,3 +298,16 @@ def test_what_normalise_prints_for_the_tenant_can_be_imported(tmp_path: Path, ca
     printed = [json.loads(line) for line in out.read_text().splitlines()]
     found = told(out, Mapping())
     assert [fact.fact_id for fact in found if isinstance(fact, Fact)] == [line["fact_id"] for line in printed]
+
+
+def test_a_fact_that_is_nested_too_deeply_to_be_sent_is_named_before_anything_is(tmp_path: Path) -> None:
+    path = tmp_path / "facts.jsonl"
+    fact = b'{"kind": "requisition.opened", "occurred_at": "2026-03-02T09:00:00Z", "requisition_id": "workday/7"'
+    deep = b', "attributes": {"x": ' + b"[" * 300 + b"]" * 300 + b"}}"
+    headers = RawHeaders(
+        tenant="acme", account="workday", system="import", channel="import", received_at=RECEIVED, request_id="r", backfill=True
+    )
+    path.write_bytes(fact + b"}\n" + fact + deep + b"\n")
+    with pytest.raises(imports.InvalidFile) as refused:
+        imports._judge(imports._Reading(Mapping(), headers, STAGES), path, lambda: None)
+    assert str(refused.value).splitlines()[0] == f"{path}:2: nested_too_deep: over 254 objects or lists in each other"
