@@ -65,7 +65,7 @@ BREAKS: dict[str, tuple[Any, str, Any]] = {
     "a cancel at the deadline counts": (
         verdict,
         "_cancelled",
-        lambda clock, life, cancel, due: verdict.Ruling(Verdict.CANCELLED, "", cancel),
+        lambda clock, life, cancel, *_: verdict.Ruling(Verdict.CANCELLED, "", cancel),
     ),
     "everybody approves": (verdict, "excused_by", lambda *_: None),
     "interviews never move": (interviews, "_booked", _booked_once),
