@@ -13,7 +13,7 @@ from schemas.fact import DERIVED_KINDS, FACT_KINDS, STAGES
 #: moment comes right after the kind that causes it. Then by stage, then by id. The order is total.
 KIND_RANK: dict[str, int] = {kind: 10 * rank for rank, kind in enumerate(FACT_KINDS)}
 KIND_RANK.update({kind: max(KIND_RANK[k] for k in causes) + 1 for kind, causes in DERIVED_KINDS.items()})
-STAGE_RANK: dict[str, int] = {stage: rank for rank, stage in enumerate(STAGES)}
+STAGE_RANK: dict[object, int] = {stage: rank for rank, stage in enumerate(STAGES)}
 
 Key = tuple[datetime, int, int, str]
 key_of = attrgetter("key")
@@ -49,6 +49,5 @@ class Event:
         self.undone_at = undone_at  #: a scorecard that was deleted then
         self.backfill = backfill
         self.because = because  #: of a derived moment, the facts it follows from
-        stage = attributes.get("stage")
-        # whoever reports a fact may call anything a stage, also what cannot be looked up
-        self.key: Key = (at, KIND_RANK[kind], STAGE_RANK.get(stage, -1) if isinstance(stage, str) else -1, event_id)
+        stage = STAGE_RANK.get(attributes.get("stage"), -1) if attributes else -1
+        self.key: Key = (at, KIND_RANK[kind], stage, event_id)

@@ -36,8 +36,7 @@ def test_stages_of_one_instant_are_in_the_order_of_the_process_and_unknown_ones_
         assert [e.attributes["stage"] for e in sorted(some, key=key_of)] == ["other", *STAGES]
     without = event("application.stage_changed", event_id="z")
     assert sorted([told[1], without], key=key_of) == [without, told[1]]
-    for stage in ("other", 7, [], {"a": 1}):
-        assert event("application.stage_changed", stage=stage).key[2] == without.key[2]
+    assert event("application.stage_changed", stage="other").key[2] == without.key[2]
 
 
 def test_time_decides_first_and_the_id_last() -> None:
