@@ -16,7 +16,9 @@ from pydantic import Field, ValidationError
 from schemas.base import Agreed, Instant
 from schemas.fact import Json, manual_fact_id
 from streams.access import Identity
+from streams.connectors.payload import DEPTH, written
 from streams.door import Refused
+from streams.errors import InvalidPayload
 from streams.period import YEARS
 
 #: How far the caller's clock may be ahead of ours.
@@ -161,9 +163,9 @@ def _parse(body: bytes, index: int | None = None) -> Json:
 
 def _written(element: Json, index: int) -> bytes:
     try:
-        return orjson.dumps(element)
-    except orjson.JSONEncodeError:
-        raise _bad(index, "it is nested too deeply", "at most 254 objects or lists in each other") from None
+        return written(element)
+    except InvalidPayload:
+        raise _bad(index, "it is nested too deeply", f"at most {DEPTH} objects or lists in each other") from None
 
 
 def _check_count(elements: Collection[object]) -> None:
