@@ -176,12 +176,12 @@ class Held:
     def _accepted_at(self) -> datetime | None:
         """When the offer that stands was accepted, or else when the candidate was hired; None of a hire that was taken back."""
         history = self._life.history
-        accepted, hired = history.of_kind("offer.accepted"), history.of_kind("application.hired")
         taken_back = history.of_kind("application.unhired")
         if not taken_back:
             return self._first("offer.accepted") or self._first("application.hired")
+        accepted = history.of_kind("offer.accepted")
         again = first_after(accepted, taken_back[-1].key)
-        rehired = first_after(hired, taken_back[-1].key)
+        rehired = first_after(history.of_kind("application.hired"), taken_back[-1].key)
         if again is None and rehired is not None:  # by the offer there was
             again = accepted[-1] if accepted else rehired
         return None if again is None else again.at

@@ -153,9 +153,10 @@ def _cancelled(clock: Clock, life: Life, cancel: Event, deadline: datetime | Non
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} {BETWEEN}", cancel, uncertain=True)
     if clock.promise.judges_quality:  # what is done later belongs to another clock
         return Ruling(Verdict.CANCELLED, f"{cancel.kind} before anything was done that could be judged", cancel)
-    if not _excused(clock, life, deadline) and _silent(clock, life, deadline, completeness):
+    ruling = _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
+    if ruling.verdict == Verdict.MISSED and _silent(clock, life, deadline, completeness):
         return Ruling(Verdict.UNVERIFIED, f"{SILENT}; {cancel.kind} came after it", cancel)
-    return _missed(clock, life, deadline, f"not done; {cancel.kind} came after the deadline", cancel)
+    return ruling
 
 
 def _stopped(clock: Clock, life: Life, stop: Event, deadline: datetime | None) -> Ruling:
