@@ -178,7 +178,7 @@ def run(settings: Settings, as_json: bool, now: datetime | None = None, facts: S
     """The `check` verb: what is there, or all faults and exit 78; warnings never fail. `as_json`: one list of both.
 
     With `now`, and where Kafka answers, also what was published: a version in force by then that was changed is a fault.
-    `facts`: files for `evaluate` or `whatif`, of which every line has to be a record, and no exception its requester's own.
+    `facts`: files for `evaluate`, of which every line has to be a record, and no exception its requester's own.
     """
     inspection = inspect(settings.deploy_dir)
     if facts:

@@ -153,7 +153,7 @@ class LedgerCollector:
 
     def _scores(self, shot: Snapshot) -> Iterator[Family]:
         policy = adherence.policy_at(self._agreement.policy, shot.now)
-        agreed = in_force(policy, shot.now)
+        agreed = {commitment.name: commitment for commitment in policy.commitments}
         cells = [(team, side, agreed[c]) for team, side, c in self._cells(shot) if c in agreed]
         goals = {
             (c.name, side, team): adherence.standing(

@@ -21,9 +21,8 @@ DAY_SECONDS = 86_400
 def times_to_fill(acceptances: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a team: n, mean and median days. A requisition counts with its first acceptance only, a hire each time.
 
-    `acceptances` as `ledger.acceptances` gives them, ordered by acceptance; a requisition filled before their period is not in
-    its time to fill. What is not told (when the requisition was
-    opened) is left out and counted as `unknown`.
+    `acceptances` as `ledger.acceptances` gives them, ordered by acceptance; a requisition filled before their period is not
+    in its time to fill. What is not told (when the requisition was opened) is left out and counted as `unknown`.
     """
     fills: dict[str, list[float]] = defaultdict(list)
     hires: dict[str, list[float]] = defaultdict(list)
