@@ -51,11 +51,17 @@ _SINCE = (
     "application.hired",
 )
 
-#: Webhook event -> how its candidate is read, and the fact kinds it can give. Any other is `unknown_action`.
-EVENTS: dict[str, tuple[Reading, tuple[str, ...]]] = {
+#: Webhook event -> how its candidate is read (None: it is about no candidate), and the fact kinds it can give. Any other is
+#: `unknown_action`.
+EVENTS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
     "candidate_created": (candidate_created, (*_SINCE, "candidate.deleted")),
     "candidate_moved": (candidate_moved, (*_SINCE, "candidate.deleted")),
     "candidate_deleted": (candidate_deleted, ("application.deleted", "candidate.deleted")),
+    "employee_created": (None, ()),
+    "employee_updated": (None, ()),
+    "employee_published": (None, ()),
+    "onboarding_completed": (None, ()),
+    "timeoff_updated": (None, ()),
 }
 
 #: Record type -> how it is read, and the fact kinds its records can give.

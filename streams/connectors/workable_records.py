@@ -34,7 +34,9 @@ VOCABULARY: dict[str, Any] = {
     "interview": frozenset({"interviewevent", "callevent"}),  # event types; any other event is no interview
     "reverted": frozenset({"reverted", "requalified"}),  # activities that take a disqualification back
     "rating": "rating",
-    "grade": frozenset({"strong_no", "no", "yes", "strong_yes", "definitely_not", "maybe"}),
+    # words of an evaluation: its `score` was seen as a word, beside a `grade` that is a number on the `scale`
+    "score": frozenset({"negative", "neutral", "positive", "definite"})
+    | frozenset({"strong_no", "no", "yes", "strong_yes", "definitely_not", "maybe"}),
     # states of an offer -> the fact they are read as
     "offer_state": {
         "approved": "offer.approved",
@@ -180,11 +182,12 @@ def _rated(source: Source, node: Node, native: str, when: When, actor: str | Non
     if actor is None:
         raise node.missing("member.id")
     rating = node.node("rating")
-    score = rating.value.get("score") if rating else None
-    rated = isinstance(score, int | float) and not isinstance(score, bool)
+    given = {name: rating.value.get(name) for name in ("score", "grade")} if rating else {}
+    word = next((name for name, value in given.items() if isinstance(value, str)), None)
+    rated = any(isinstance(one, int | float | str) and not isinstance(one, bool) and one != "" for one in given.values())
     attributes = {
         "scorecard_id": native,
-        "rating": rating.word(VOCABULARY["grade"], "grade") if rating else None,
+        "rating": rating.word(VOCABULARY["score"], word) if rating and word else None,
         "rated": rated,
         "complete": rated,
         "reasoned": bool(node.text("body")),

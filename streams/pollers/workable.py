@@ -1,7 +1,8 @@
 """What is asked of Workable's API (SPI v3), and what of the answers is a record.
 
 Lists have `limit`, `updated_after` and a link to the next page; base URL `https://{subdomain}.workable.com/spi/v3`, bearer token,
-10 requests in 10 s (recorded header `x-rate-limit-limit: 10`). Activities and offers are asked for each candidate that changed.
+10 requests in 10 s (recorded header `x-rate-limit-limit: 10`). Activities and offers are asked for each candidate that changed,
+and each disqualified one by itself: recorded lists have `disqualified` without `disqualified_at` and `withdrew`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,20 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from streams.pollers.plan import Answers, Ask, Comparison, Found, Plan, UnexpectedAnswer, drain, native, objects, query_of, text
+from streams.pollers.plan import (
+    Answers,
+    Ask,
+    Comparison,
+    Found,
+    Plan,
+    UnexpectedAnswer,
+    drain,
+    native,
+    objects,
+    one,
+    query_of,
+    text,
+)
 
 PAGE = 100
 #: Events have no time of change and are asked by their start: this far back, cancellations and moves are still seen.
@@ -45,7 +59,14 @@ def _since(since: datetime | None) -> dict[str, str]:
 
 
 def candidates(since: datetime | None) -> Plan:
-    yield from drain((yield from _list("/candidates", "candidates", **_since(since))), "candidates")
+    """Each candidate that changed; of a disqualified one the whole, since the list tells neither when nor whether they left."""
+    for candidate in (yield from _list("/candidates", "candidates", **_since(since))):
+        whole = candidate
+        if candidate.get("disqualified") and candidate.get("disqualified_at") is None:
+            path = f"/candidates/{native(candidate, 'id')}"
+            answer = yield Ask(path, {})
+            whole = one(answer.get("candidate", answer) if isinstance(answer, dict) else None, path)
+        yield Found("candidates", whole)
 
 
 def jobs(since: datetime | None) -> Plan:
