@@ -209,11 +209,15 @@ def interview(source: Source, node: Node) -> list[Fact]:
     return _interview(source, node, node.required_id("opportunityId"))
 
 
-def _interview(source: Source, node: Node, opportunity_id: str, cancelled_at: datetime | None = None) -> list[Fact]:
-    """One version of an interview, made between its creation, or the last look at another version, and now."""
+def _interview(source: Source, node: Node, opportunity_id: str, of: Node | None = None) -> list[Fact]:
+    """One version of an interview, made between its creation, or the last look at another version, and now.
+
+    `of`: the panel it is listed in, which has the times of creation and cancellation and the creator that it lacks there.
+    """
     native = node.required_id("id")
     named: dict[str, Any] = {"application": opportunity_id, "interview": native}
-    starts_at, created_at = node.required_millis("date"), node.required_millis("createdAt")
+    starts_at = node.required_millis("date")
+    created_at = node.millis("createdAt") or (of or node).required_millis("createdAt")
     minutes = node.value.get("duration")
     whole = isinstance(minutes, int) and not isinstance(minutes, bool) and 0 <= minutes <= 7 * 24 * 60
     ends_at = starts_at + timedelta(minutes=minutes) if isinstance(minutes, int) and whole else None
@@ -236,9 +240,9 @@ def _interview(source: Source, node: Node, opportunity_id: str, cancelled_at: da
         "created_at": created_at.isoformat(),
     }
     version = hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:16]
-    actor = _ref(node, "user")
+    actor = _ref(node, "user") or (_ref(of, "user") if of else None)
     facts = [source.fact("interview.scheduled", when, (native,), occurrence=version, actor=actor, attributes=attributes, **named)]
-    gone_at = node.millis("canceledAt") or cancelled_at
+    gone_at = node.millis("canceledAt") or (of.millis("canceledAt") if of else None)
     if gone_at is not None:
         gone = When(gone_at, Origin.OBJECT)
         facts.append(source.fact("interview.cancelled", gone, (native,), occurrence="cancelled", **named))
@@ -247,8 +251,8 @@ def _interview(source: Source, node: Node, opportunity_id: str, cancelled_at: da
 
 def panel(source: Source, node: Node) -> list[Fact]:
     """Its interviews, which are cancelled with it."""
-    opportunity_id, cancelled_at = node.required_id("opportunityId"), node.millis("canceledAt")
-    return [f for one in node.nodes("interviews") for f in _interview(source, one, opportunity_id, cancelled_at)]
+    opportunity_id = node.required_id("opportunityId")
+    return [f for one in node.nodes("interviews") for f in _interview(source, one, opportunity_id, node)]
 
 
 def feedback(source: Source, node: Node) -> list[Fact]:
