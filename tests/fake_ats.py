@@ -84,7 +84,7 @@ class FakeWorkable(Fake):
 
 @dataclass
 class FakeSmartRecruiters(Fake):
-    """Lists of `content`: candidates by nextPageId, all else by offset with totalFound."""
+    """Lists of `content`: candidates by nextPageId, all else by offset with totalFound; reviews are a list and no more."""
 
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -98,6 +98,8 @@ class FakeSmartRecruiters(Fake):
         after, about = query.get("updatedAfter", ""), {k: query[k] for k in ("candidateId", "jobId") if k in query}
         found = [one for one in self.lists[path] if one.get("updatedOn", "9") >= after]
         found = [one for one in found if all(one.get(k, v) == v for k, v in about.items())]
+        if path.endswith("/reviews"):
+            return 200, found, {}
         start = int(query.get("pageId", "p0").removeprefix("p")) if path == "/candidates" else int(query.get("offset", "0"))
         page = found[start : start + size]
         more = path == "/candidates" and start + size < len(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from schemas.fact import Fact, Origin
 from schemas.raw import RawHeaders
@@ -57,6 +58,13 @@ def of_job(kind: str, occurrence: str) -> Reading:
 def interview_cancelled(source: Source, body: Node) -> list[Fact]:
     native = body.required_id("interview_id", "id")
     return [source.fact("interview.cancelled", _signed(source), (native,), occurrence="deleted", interview=native)]
+
+
+def review_deleted(source: Source, body: Node) -> list[Fact]:
+    """By the review alone: the application is named by an id that no record has."""
+    native = body.required_id("review_id", "id")
+    attributes = {"scorecard_id": native}
+    return [source.fact("scorecard.deleted", _signed(source), (native,), occurrence="deleted", attributes=attributes)]
 
 
 def of_offer(kind: str, occurrence: str) -> Reading:
@@ -116,6 +124,12 @@ EVENTS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
     "position.created": (None, ()),
     "position.updated": (None, ()),
     "position.deleted": (None, ()),
+    "review.created": (None, ()),
+    "review.updated": (None, ()),
+    "review.deleted": (review_deleted, ("scorecard.deleted",)),
+    "onboarding.process.started": (None, ()),
+    "onboarding.assignments.completed": (None, ()),
+    "onboarding.assignments.high-priority.completed": (None, ()),
     "subscription.created": (None, ()),
 }
 
@@ -129,7 +143,12 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
     "candidates": (records.candidate, ("application.created",)),
     "status_history": (
         records.status_history,
-        ("application.stage_changed", *records.VOCABULARY["ended"].values(), *records.VOCABULARY["undone"].values()),
+        (
+            "application.created",
+            "application.stage_changed",
+            *records.VOCABULARY["ended"].values(),
+            *records.VOCABULARY["undone"].values(),
+        ),
     ),
     "interviews": (records.interview, ("interview.scheduled", "interview.cancelled")),
     "reviews": (records.review, ("scorecard.submitted",)),
@@ -141,6 +160,7 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
 SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("status_history", ("content",)),
     ("interviews", ("timeslots",)),
+    ("reviews", ("overallRating",)),
     ("reviews", ("rating", "createdOn")),
     ("candidates", ("primaryAssignment",)),
     ("offers", ("candidateId", "status")),
@@ -164,8 +184,9 @@ class SmartRecruiters(Tabled):
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
         """`v1=<hex>;v1=<hex>…` over timestamp.body.event-id.event-name.event-version.link; an absent header is empty."""
-        schemes = (part.strip().partition("=") for part in headers.get("smartrecruiters-signature", "").split(";")[:KEYS])
-        claimed = [digest for scheme, _, text in schemes if scheme == "v1" and (digest := signatures.from_hex(text))]
+        schemes = (part.strip().partition("=") for part in headers.get("smartrecruiters-signature", "").split(";"))
+        found = (digest for scheme, _, text in schemes if scheme == "v1" and (digest := signatures.from_hex(text)))
+        claimed = list(islice(found, KEYS))
         if not claimed:
             raise InvalidSignature("no header 'smartrecruiters-signature: v1=<hex>'")
         timestamp, *rest = (headers.get(name, "").encode("latin-1", "replace") for name in (TIMESTAMP, *SIGNED))

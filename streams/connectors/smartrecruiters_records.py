@@ -1,11 +1,12 @@
 """SmartRecruiters' objects as facts: jobs, candidates, the status history of an application, interviews, reviews, offers.
 
-An application is a candidate in a job and has no id of its own: ours is `{candidate}.{job}`. Every vendor word that decides
-something is in `VOCABULARY`; smartrecruiters.py says which record type is read by which.
+An application is a candidate in a job; records name no other id of it, so ours is `{candidate}.{job}`. Every vendor word that
+decides something is in `VOCABULARY`; smartrecruiters.py says which record type is read by which.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from schemas.fact import Fact, Origin
@@ -22,13 +23,17 @@ VOCABULARY: dict[str, Any] = {
     "job_closed": frozenset({"filled", "cancelled"}),
     "job_held": "on_hold",
     # application statuses that are no stage -> the fact they are
-    "ended": {"REJECTED": "application.rejected", "WITHDRAWN": "application.withdrawn", "HIRED": "application.hired"},
+    "ended": {"REJECTED": "application.rejected", "WITHDRAWN": "application.withdrawn", "HIRED": "application.hired"}
+    | {"TRANSFERRED": "application.moved"},
     "undone": {"REJECTED": "application.unrejected", "HIRED": "application.unhired"},
     "stages": frozenset({"NEW", "IN_REVIEW", "INTERVIEW", "OFFERED", "HIRED"}),
     "prospect": "LEAD",
     "slot_cancelled": frozenset({"cancelled", "canceled"}),
-    "offer_status": {"ACCEPTED": "offer.accepted", "DECLINED": "offer.declined", "REJECTED": "offer.declined"}
-    | {"SENT": "offer.sent", "APPROVED": "offer.approved"},
+    # the vendor's own words are CREATED, PENDING_APPROVAL, APPROVED, NOT_APPROVED, PENDING_ACCEPTANCE, ACCEPTED, NOT_ACCEPTED
+    # and ABANDONED; SENT, DECLINED and REJECTED are taken besides
+    "offer_status": {"ACCEPTED": "offer.accepted", "NOT_ACCEPTED": "offer.declined", "APPROVED": "offer.approved"}
+    | {"PENDING_ACCEPTANCE": "offer.sent", "ABANDONED": "offer.updated"}
+    | {"SENT": "offer.sent", "DECLINED": "offer.declined", "REJECTED": "offer.declined"},
 }
 
 
@@ -37,8 +42,10 @@ def application_of(candidate: str, job: str) -> dict[str, Any]:
 
 
 def whose(node: Node) -> dict[str, Any]:
-    """Whose it is, in the spelling of webhooks or of records."""
-    return application_of(node.required_id("candidate_id", "candidateId"), node.required_id("job_id", "jobId"))
+    """Whose it is, in the spelling of webhooks or of records; an interview has the candidate as an object."""
+    person = node.node("candidate")
+    native = person.required_id("id") if person else node.required_id("candidate_id", "candidateId")
+    return application_of(native, node.required_id("job_id", "jobId"))
 
 
 def job(source: Source, node: Node) -> list[Fact]:
@@ -78,15 +85,19 @@ def _turn(was: str | None, status: str | None) -> str | None:
 
 
 def candidate(source: Source, node: Node) -> list[Fact]:
-    """A candidate's applications (assignments): when each began, if it says; stages come with the status history."""
+    """A candidate's applications (assignments): when each began, if it says; stages come with the status history.
+
+    When the candidate was created is when the only application of theirs began; of one among several it says nothing.
+    """
     native, facts = node.required_id("id"), []
-    first = node.node("primaryAssignment")
-    for assignment in [*([first] if first else []), *node.nodes("secondaryAssignments")]:
+    first, others = node.node("primaryAssignment"), list(node.nodes("secondaryAssignments"))
+    only = first if not others else None
+    for assignment in [*([first] if first else []), *others]:
         of = assignment.node("job")
         if of is None:
             continue  # in the talent pool, for no job
         named = application_of(native, of.required_id("id"))
-        applied_at = assignment.instant("appliedOn", "createdOn") or (node.instant("createdOn") if assignment is first else None)
+        applied_at = assignment.instant("appliedOn", "createdOn") or (node.instant("createdOn") if assignment is only else None)
         if applied_at is None:
             continue
         prospect = (assignment.text("status") or "").upper() == VOCABULARY["prospect"]
@@ -104,12 +115,15 @@ def candidate(source: Source, node: Node) -> list[Fact]:
 
 
 def status_history(source: Source, node: Node) -> list[Fact]:
-    """The whole history of one application, which the poller wraps as {candidate_id, job_id, content}."""
+    """The whole history of an application, from its beginning; the poller wraps it as {candidate_id, job_id, content}."""
     named, facts, before = whose(node), [], ""
     entries = [(entry.required_instant("changedOn"), index, entry) for index, entry in enumerate(node.nodes("content"))]
     for at, _index, entry in sorted(entries, key=lambda one: one[:2]):
         status = (entry.text("status") or "").upper()
         when, native = When(at, Origin.EVENT), (named["application"],)
+        if not before:
+            about = {"prospect": status == VOCABULARY["prospect"]}
+            facts.append(source.fact("application.created", when, native, occurrence="created", attributes=about, **named))
         if status != before and before in VOCABULARY["undone"] and status not in VOCABULARY["ended"]:
             facts.append(source.fact(VOCABULARY["undone"][before], when, native, **named))
         if status in VOCABULARY["ended"] and status != before:
@@ -124,27 +138,41 @@ def status_history(source: Source, node: Node) -> list[Fact]:
 
 
 def interview(source: Source, node: Node) -> list[Fact]:
-    """An interview with its slots as one, from the first start to the last end; without a slot left it is cancelled."""
+    """An interview with its slots as one, from the first start to the last end; without a slot left it is cancelled.
+
+    It is documented without a time of its last change: then a version is known by its slots, and was made between its creation,
+    or the last look at another version, and now.
+    """
     named, native = whose(node), node.required_id("id")
-    seen = source.when(node.instant("updatedOn", "createdOn"))
+    updated_at = node.instant("updatedOn")
     slots = [s for s in node.nodes("timeslots") if (s.text("status") or "").casefold() not in VOCABULARY["slot_cancelled"]]
     if not slots:
-        when = source.noticed if node.instant("updatedOn") is None else seen
-        return [source.fact("interview.cancelled", when, (native,), occurrence="deleted", interview=native, **named)]
-    people = dict.fromkeys(who.required_id("id") for slot in slots for who in slot.nodes("interviewers"))
-    attributes = {
-        "starts_at": min(slot.required_instant("startsOn") for slot in slots).isoformat(),
-        "ends_at": max(slot.required_instant("endsOn") for slot in slots).isoformat(),
-        "interviewers": list(source.refs(people)),
-    }
-    return [source.fact("interview.scheduled", seen, (native,), interview=native, attributes=attributes, **named)]
+        gone = source.noticed if updated_at is None else When(updated_at, Origin.OBJECT)
+        return [source.fact("interview.cancelled", gone, (native,), occurrence="deleted", interview=native, **named)]
+    people = list(dict.fromkeys(who.required_id("id") for slot in slots for who in slot.nodes("interviewers")))
+    starts_at = min(slot.required_instant("startsOn") for slot in slots).isoformat()
+    ends_at = max(slot.required_instant("endsOn") for slot in slots).isoformat()
+    attributes = {"starts_at": starts_at, "ends_at": ends_at, "interviewers": list(source.refs(people))}
+    when, version = _made(source, node) if updated_at is None else (When(updated_at, Origin.OBJECT), None)
+    if version is not None:
+        version = hashlib.sha256("\x1f".join([starts_at, ends_at, *sorted(people), version]).encode()).hexdigest()[:16]
+    return [
+        source.fact("interview.scheduled", when, (native,), occurrence=version, interview=native, attributes=attributes, **named)
+    ]
+
+
+def _made(source: Source, node: Node) -> tuple[When, str]:
+    """When a version without a time of its own was made, and since when it is not another."""
+    created_at, since, now = node.instant("createdOn"), source.raw.changed_since, source.raw.received_at
+    began = max((at for at in (created_at, since) if at is not None), default=None)
+    return (source.delivery if began is None else When(now, Origin.POLL, min(began, now))), since.isoformat() if since else ""
 
 
 def review(source: Source, node: Node) -> list[Fact]:
     """An evaluation of a candidate: the vendor's scorecard. It names no interview."""
     native, named = node.required_id("id"), whose(node)
     when = When(node.required_instant("createdOn"), Origin.OBJECT)
-    reviewer, rating = node.node("reviewer"), node.value.get("rating")
+    reviewer, rating = node.node("reviewer"), node.value.get("overallRating", node.value.get("rating"))
     person = reviewer.required_id("id") if reviewer else node.required_id("reviewerId")
     rated = isinstance(rating, int | float) and not isinstance(rating, bool)
     attributes = {"scorecard_id": native, "rated": rated, "complete": rated, "reasoned": bool(node.text("comments", "comment"))}

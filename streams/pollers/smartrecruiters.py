@@ -1,7 +1,8 @@
 """What is asked of SmartRecruiters' API, and what of the answers is a record.
 
-Paths and parameters are not confirmed by documentation that could be read here (docs/connectors.md). Base URL
-`https://api.smartrecruiters.com`, header `X-SmartToken`; lists hold `content`, and either `nextPageId` or `totalFound` by offset.
+Paths and parameters are those of clients that were generated from the vendor's own description (docs/connectors.md). Base URL
+`https://api.smartrecruiters.com`, header `X-SmartToken`; lists hold `content`, and either `nextPageId` or `totalFound` by offset;
+reviews are a bare list.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from streams.pollers.plan import (
 
 PAGE = 100
 INTERVIEWS = "/interviews-api/v201904/interviews"
+REVIEWS = "/reviews-api/v201910/reviews"
 SELF = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?self"?', re.IGNORECASE)
 
 #: State without a time: what a poll compares.
 COMPARED: dict[str, Comparison] = {
     "jobs": Comparison("id", ("status",)),
+    "interviews": Comparison("id", ("timeslots",)),
     "offers": Comparison("id", ("status",)),
 }
 
@@ -45,6 +48,8 @@ def _list(path: str, **params: str) -> Answers:
     query = {"limit": str(PAGE), **params}
     while True:
         answer = yield Ask(path, query)
+        if isinstance(answer, list):
+            return objects({"content": answer}, path, "content")
         page = objects(answer, path, "content")
         found += page
         following, total = answer.get("nextPageId"), answer.get("totalFound")
@@ -82,7 +87,8 @@ def _applications(candidate: dict[str, Any]) -> Iterator[dict[str, str]]:
     for assignment in (first, *(others if isinstance(others, list) else ())):
         job = assignment.get("job") if isinstance(assignment, dict) else None
         if isinstance(job, dict):
-            yield {"candidate_id": native(candidate, "id"), "job_id": native(job, "id")}
+            told = {"application_id": native(assignment, "applicationId")} if assignment.get("applicationId") else {}
+            yield {"candidate_id": native(candidate, "id"), "job_id": native(job, "id"), **told}
 
 
 def status_history(since: datetime | None) -> Plan:
@@ -94,15 +100,19 @@ def status_history(since: datetime | None) -> Plan:
 
 def _history(ids: dict[str, str], _: datetime | None) -> Plan:
     path = f"/candidates/{ids['candidate_id']}/jobs/{ids['job_id']}/status/history"
-    yield Found("status_history", {**ids, "content": (yield from _list(path))})
+    whose = {name: ids[name] for name in ("candidate_id", "job_id")}
+    yield Found("status_history", {**whose, "content": (yield from _list(path))})
 
 
 def _of_applications(record_type: str, path: str) -> Callable[[datetime | None], Plan]:
+    """Of each application, by its own id where the candidate's assignment names one: interviews are documented to need it."""
+
     def plan(since: datetime | None) -> Plan:
         for candidate in (yield from _list("/candidates", **_since(since))):
             for ids in _applications(candidate):
                 whose = {"candidateId": ids["candidate_id"], "jobId": ids["job_id"]}
-                for record in (yield from _list(path, **whose)):
+                asked = {"applicationId": ids["application_id"]} if "application_id" in ids else whose
+                for record in (yield from _list(path, **(asked if record_type == "interviews" else whose))):
                     yield Found(record_type, {**whose, **record})
 
     return plan
@@ -126,7 +136,7 @@ PLANS: dict[str, Callable[[datetime | None], Plan]] = {
     "candidates": candidates,
     "status_history": status_history,
     "interviews": _of_applications("interviews", INTERVIEWS),
-    "reviews": _of_applications("reviews", "/reviews"),
+    "reviews": _of_applications("reviews", REVIEWS),
     "offers": offers,
     "users": users,
 }
@@ -140,15 +150,19 @@ def _one_job(native_id: str, _: datetime | None) -> Plan:
     yield from _with_team(one((yield Ask(path)), path))
 
 
-def _one_interview(native_id: str, _: datetime | None) -> Plan:
-    path = f"{INTERVIEWS}/{native_id}"
-    yield Found("interviews", one((yield Ask(path)), path))
+def _one(record_type: str, folder: str) -> Callable[[str, datetime | None], Plan]:
+    def plan(native_id: str, _: datetime | None) -> Plan:
+        path = f"{folder}{native_id}"
+        yield Found(record_type, one((yield Ask(path)), path))
+
+    return plan
 
 
-#: The beginning of an event's name -> record type, the field of its id, where its link leads, and what is asked.
-ONE: dict[str, tuple[str, str, str, Callable[[str, datetime | None], Plan]]] = {
-    "job.": ("jobs", "job_id", "/jobs/", _one_job),
-    "interview.": ("interviews", "interview_id", f"{INTERVIEWS}/", _one_interview),
+#: The beginning of an event's name -> record type, the fields of its id, where its link leads, and what is asked.
+ONE: dict[str, tuple[str, tuple[str, ...], str, Callable[[str, datetime | None], Plan]]] = {
+    "job.": ("jobs", ("job_id", "id"), "/jobs/", _one_job),
+    "interview.": ("interviews", ("interview_id",), f"{INTERVIEWS}/", _one("interviews", f"{INTERVIEWS}/")),
+    "review.": ("reviews", ("review_id",), f"{REVIEWS}/", _one("reviews", f"{REVIEWS}/")),
 }
 
 
@@ -158,9 +172,10 @@ def follow(headers: Mapping[str, str], body: Mapping[str, Any], path_of: PathOf)
     if event.startswith("application.") and "candidate_id" in body and "job_id" in body:
         ids = {name: native(body, name) for name in ("candidate_id", "job_id")}
         yield Signal("status_history", ".".join(ids.values()), partial(_history, ids))
-    for beginning, (record_type, name, folder, plan) in ONE.items():
-        if event.startswith(beginning):
-            found = _linked(headers.get("link", ""), folder, path_of) if body.get(name) is None else native(body, name)
+    for beginning, (record_type, names, folder, plan) in ONE.items():
+        if event.startswith(beginning) and not event.endswith(".deleted"):
+            named = any(body.get(name) is not None for name in names)
+            found = native(body, *names) if named else _linked(headers.get("link", ""), folder, path_of)
             if found is not None:
                 yield Signal(record_type, found, partial(plan, found))
 

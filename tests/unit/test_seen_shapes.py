@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from schemas.fact import Fact, Origin
 from streams.connectors import CONNECTORS
-from streams.pollers import workable
+from streams.connectors.smartrecruiters import SMARTRECRUITERS
+from streams.pollers import smartrecruiters, workable
 from streams.pollers.plan import Found
 from tests.fake_ats import drive
 from tests.vendors import BODIES, STAGES, facts, headers
@@ -100,3 +102,136 @@ def test_lever_an_interview_of_a_panel_has_the_panel_s_time_of_creation() -> Non
     again = raw.model_copy(update={"record_type": "interviews"})
     [same] = CONNECTORS["lever"].normalise(again, json.dumps(alone).encode(), STAGES)
     assert same.fact_id == fact.fact_id, "the panel and the list of interviews tell one happening"
+
+
+# -- SmartRecruiters ---------------------------------------------------------------------------------------------------
+
+SMART_INTERVIEW: dict[str, Any] = {
+    "id": "int-7",
+    "candidate": {"id": "c1", "status": "accepted"},
+    "jobId": "j1",
+    "location": None,
+    "organizerId": "u-rec",
+    "timezone": "Europe/Berlin",
+    "timeslots": [
+        {"id": "t1", "startsOn": "2026-06-10T09:00:00.000Z", "endsOn": "2026-06-10T10:00:00.000Z", "place": None}
+        | {"interviewers": [{"id": "u-int", "status": "declined"}], "candidateStatus": "pending"}
+    ],
+    "createdOn": "2026-05-30T09:00:00.000Z",
+    "refUrl": None,
+}
+
+
+def smart(name: str, body: Any, **changes: Any) -> list[Fact]:
+    return read("smartrecruiters", name, body, **changes)
+
+
+def test_smartrecruiters_an_interview_names_its_candidate_as_an_object() -> None:
+    [fact] = smart("record.interviews", SMART_INTERVIEW)
+    assert (fact.kind, fact.application_id, fact.candidate_id, fact.requisition_id) == (
+        "interview.scheduled", "smartrecruiters/c1.j1", "smartrecruiters/c1", "smartrecruiters/j1",
+    )  # fmt: skip
+    assert fact.attributes["interviewers"] == ["smartrecruiters/u-int"]
+
+
+def test_smartrecruiters_an_interview_that_moved_is_another_version_though_it_has_no_time_of_change() -> None:
+    slot = SMART_INTERVIEW["timeslots"][0]
+    moved = {**SMART_INTERVIEW, "timeslots": [{**slot, "startsOn": "2026-06-12T09:00:00Z", "endsOn": "2026-06-12T10:00:00Z"}]}
+    since = datetime(2026, 6, 1, 11, tzinfo=UTC)
+    [first], [second] = smart("record.interviews", SMART_INTERVIEW), smart("record.interviews", moved, changed_since=since)
+    assert first.fact_id != second.fact_id
+    assert (first.occurred_at_source, first.occurred_not_before) == (Origin.POLL, datetime(2026, 5, 30, 9, tzinfo=UTC))
+    assert (second.occurred_at_source, second.occurred_not_before) == (Origin.POLL, since)
+    [again] = smart("record.interviews", moved, changed_since=since, received_at=datetime(2026, 6, 3, tzinfo=UTC))
+    assert again.fact_id == second.fact_id
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("PENDING_ACCEPTANCE", "offer.sent"),
+        ("NOT_ACCEPTED", "offer.declined"),
+        ("ACCEPTED", "offer.accepted"),
+        ("APPROVED", "offer.approved"),
+        ("ABANDONED", "offer.updated"),
+        *((word, None) for word in ("CREATED", "PENDING_APPROVAL", "NOT_APPROVED")),
+    ],
+)
+def test_smartrecruiters_says_how_far_an_offer_is_in_words_of_its_own(status: str, kind: str | None) -> None:
+    assert kinds(facts("smartrecruiters", "record.offers", {"status": status})) == ["offer.created", *([kind] if kind else [])]
+
+
+@pytest.mark.parametrize(("rating", "rated"), [(4, True), (3.5, True), (None, False)])
+def test_smartrecruiters_a_review_rates_overall(rating: Any, rated: bool) -> None:
+    review = {"id": "r1", "candidateId": "c1", "jobId": "j1", "reviewerId": "u-int", "overallRating": rating, "comment": "x"}
+    [card] = smart("record.reviews", {**review, "createdOn": "2026-05-30T18:27:45.060Z", "updatedOn": "2026-05-31T00:00:00Z"})
+    assert (card.kind, card.person) == ("scorecard.submitted", "smartrecruiters/u-int")
+    assert (card.attributes["rated"], card.attributes["reasoned"]) == (rated, True)
+
+
+def test_smartrecruiters_a_review_that_was_deleted_is_known_by_itself() -> None:
+    [fact] = smart("webhook.review.deleted", {"application_id": "9edf8e34-8c63", "review_id": "r1"})
+    assert (fact.kind, fact.occurred_at_source, fact.attributes["scorecard_id"]) == ("scorecard.deleted", Origin.REQUEST, "r1")
+    assert fact.application_id is None
+
+
+@pytest.mark.parametrize("event", ["review.created", "review.updated", "onboarding.process.started"])
+def test_smartrecruiters_knows_every_event_of_the_vendor_s_list(event: str) -> None:
+    assert smart(f"webhook.{event}", {"application_id": "a1", "review_id": "r1"}) == []
+
+
+def test_smartrecruiters_a_transferred_candidate_has_left_the_job() -> None:
+    entries = [
+        {"changedOn": "2026-03-02T09:00:00Z", "status": "LEAD", "subStatus": None},
+        {"changedOn": "2026-03-03T09:00:00Z", "status": "IN_REVIEW", "subStatus": "Manager review"},
+        {"changedOn": "2026-03-05T09:00:00Z", "status": "TRANSFERRED"},
+    ]
+    found = smart("record.status_history", {"candidate_id": "c1", "job_id": "j1", "content": entries[::-1]})
+    assert kinds(found) == ["application.created", "application.stage_changed", "application.moved"]
+    assert found[0].attributes["prospect"] is True
+    assert found[0].occurred_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def test_smartrecruiters_a_candidate_known_for_years_did_not_apply_then_to_each_job() -> None:
+    job = {"id": "j1", "title": "x"}
+    person: dict[str, Any] = {"id": "c1", "createdOn": "2023-01-01T09:00:00Z", "primaryAssignment": {"job": job, "status": "NEW"}}
+    assert kinds(smart("record.candidates", {**person, "secondaryAssignments": [{"job": {"id": "j0"}}]})) == []
+    assert kinds(smart("record.candidates", {**person, "secondaryAssignments": []})) == ["application.created"]
+
+
+def test_smartrecruiters_signatures_of_schemes_to_come_leave_room_for_ours() -> None:
+    right = hmac.digest(b"key", b".{}....", "sha256").hex()
+    others = ";".join(f"v2={n:064x}" for n in range(16))
+    SMARTRECRUITERS.verify({"smartrecruiters-signature": f"{others};v1={right}"}, b"{}", [b"key"])
+
+
+def test_smartrecruiters_thin_webhooks_are_followed_by_the_ids_that_are_documented() -> None:
+    def signals(event: str, body: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(s.record_type, s.about) for s in smartrecruiters.follow({"event-name": event}, body, lambda link: link)]
+
+    assert signals("job.status.updated", {"id": "j1"}) == [("jobs", "j1")]
+    assert signals("job.approval.approved", {"approval_id": "a1", "job_id": "j1"}) == [("jobs", "j1")]
+    interview = {"interview_id": "i1", "application_id": "a1", "candidate_id": "c1", "company_id": "x"}
+    assert signals("interview.updated", interview) == [("interviews", "i1")]
+    assert signals("review.created", {"application_id": "a1", "review_id": "r1"}) == [("reviews", "r1")]
+    assert signals("review.deleted", {"application_id": "a1", "review_id": "r1"}) == []
+
+
+def test_smartrecruiters_reviews_come_as_a_bare_list_of_an_api_of_their_own() -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        if request.url.path == "/candidates":
+            assignment = {"job": {"id": "j1"}, "applicationId": "9edf8e34"}
+            return httpx.Response(200, json={"content": [{"id": "c1", "primaryAssignment": assignment}]})
+        return httpx.Response(200, json=[{"id": "r1"}] if "reviews" in request.url.path else {"content": []})
+
+    base, token = "https://api.smartrecruiters.com", {"X-SmartToken": "t"}
+    found = drive(smartrecruiters.PLANS["reviews"](None), answer, base, token)
+    assert [one.body for one in found] == [{"candidateId": "c1", "jobId": "j1", "id": "r1"}]
+    assert (asked[-1].path, dict(asked[-1].params)) == (
+        "/reviews-api/v201910/reviews", {"limit": "100", "candidateId": "c1", "jobId": "j1"},
+    )  # fmt: skip
+    drive(smartrecruiters.PLANS["interviews"](None), answer, base, token)
+    assert dict(asked[-1].params) == {"limit": "100", "applicationId": "9edf8e34"}

@@ -86,6 +86,7 @@ EXPECTED: dict[tuple[str, str], list[tuple[str, str, Origin]]] = {
         ("scorecard.submitted", "2026-03-11T09:30:00", OBJECT),
     ],
     ("smartrecruiters", "record.status_history"): [
+        ("application.created", "2026-03-02T09:00:05", EVENT),
         ("application.stage_changed", "2026-03-02T09:00:05", EVENT),
         ("application.stage_changed", "2026-03-03T10:30:00", EVENT),
         ("application.stage_changed", "2026-03-05T08:23:20", EVENT),
@@ -114,6 +115,9 @@ EXPECTED: dict[tuple[str, str], list[tuple[str, str, Origin]]] = {
     ],
     ("smartrecruiters", "webhook.offer.created"): [
         ("offer.created", "2026-06-01T11:59:30", REQUEST),
+    ],
+    ("smartrecruiters", "webhook.review.deleted"): [
+        ("scorecard.deleted", "2026-06-01T11:59:30", REQUEST),
     ],
     ("smartrecruiters", "webhook.subscription.created"): [],
     ("teamtailor", "record.candidates"): [],

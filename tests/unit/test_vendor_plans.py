@@ -57,7 +57,7 @@ def smartrecruiters_api() -> FakeSmartRecruiters:
         "/candidates": people,
         "/jobs": [{"id": f"J{n}", "status": "SOURCING", "updatedOn": NEW} for n in range(1, 4)],
         "/users": [{"id": f"u{n}"} for n in range(3)],
-        "/reviews": [{"id": f"rev{n}", **one} for n, one in enumerate(whose)],
+        "/reviews-api/v201910/reviews": [{"id": f"rev{n}", **one} for n, one in enumerate(whose)],
         "/interviews-api/v201904/interviews": [{"id": f"int{n}", **one} for n, one in enumerate(whose)],
         **{f"/jobs/J{n}/hiring-team": [{"id": f"u{k}", "role": "RECRUITER"} for k in range(3)] for n in range(1, 4)},
         **{f"/candidates/{c}/jobs/{j}/status/history": [{"changedOn": NEW, "status": "NEW"}] * 3 for c, j in pairs},
@@ -168,7 +168,8 @@ def test_what_is_found_is_what_the_connectors_read() -> None:
     kinds = {fact.kind for name in ("activities", "events", "offers") for fact in facts("workable", polled("workable", name)[0])}
     assert kinds == {"application.stage_changed", "interview.scheduled", "offer.created", "offer.sent"}
     assert {f.kind for f in facts("smartrecruiters", polled("smartrecruiters", "status_history")[0])} == {
-        "application.stage_changed"
+        "application.created",
+        "application.stage_changed",
     }
     assert [f.kind for f in facts("merge", polled("merge", "scorecards")[0])] == ["scorecard.submitted"] * 2 + [
         "scorecard.deleted"

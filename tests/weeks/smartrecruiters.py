@@ -15,6 +15,7 @@ IDS = {"job_id": "J1", "candidate_id": "c1"}
 WHOSE = {"candidateId": "c1", "jobId": "J1"}
 HISTORY = "/candidates/c1/jobs/J1/status/history"
 INTERVIEWS = "/interviews-api/v201904/interviews"
+REVIEWS = "/reviews-api/v201910/reviews"
 
 
 @dataclass
@@ -25,7 +26,7 @@ class SmartRecruiters(Listed):
     origin: str = ""
 
     def handler(self) -> Handler:
-        self.lists |= {"/jobs": [], "/candidates": [], HISTORY: [], INTERVIEWS: [], "/reviews": []}
+        self.lists |= {"/jobs": [], "/candidates": [], HISTORY: [], INTERVIEWS: [], REVIEWS: []}
         team = {"mgr": "HIRING_MANAGER", "rec": "RECRUITER"}
         self.lists["/jobs/J1/hiring-team"] = [{"id": who, "role": role} for who, role in team.items()]
         return FakeSmartRecruiters(("X-SmartToken", "token-of-the-week"), limited=60, lists=self.lists)
@@ -66,10 +67,11 @@ class SmartRecruiters(Listed):
 
     def booked(self) -> list[Any]:
         slot = {"id": "s", "startsOn": z(STARTS), "endsOn": z(ENDS), "interviewers": [{"id": "mgr"}]}
-        self.put(INTERVIEWS, {"id": "e1", **WHOSE, "createdOn": z(self.now), "updatedOn": z(self.now), "timeslots": [slot]})
+        whose = {"candidate": {"id": "c1", "status": "pending"}, "jobId": "J1"}
+        self.put(INTERVIEWS, {"id": "e1", **whose, "createdOn": z(self.now), "timeslots": [slot]})
         self.change("/candidates", updatedOn=z(self.now))
         return [("interview.created", f"{INTERVIEWS}/e1", {"interview_id": "e1"})]
 
     def card(self) -> None:
-        self.put("/reviews", {"id": "r1", **WHOSE, "reviewer": {"id": "mgr"}, "rating": 4, "createdOn": z(self.now)})
+        self.put(REVIEWS, {"id": "r1", **WHOSE, "reviewerId": "mgr", "overallRating": 4, "createdOn": z(self.now)})
         self.change("/candidates", updatedOn=z(self.now))
