@@ -6,13 +6,13 @@ In: a SQLAlchemy URL. Out: an Engine whose instants are aware UTC and whose JSON
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -40,7 +40,32 @@ def connect(url: str) -> Engine:
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+        if engine.url.database not in (None, "", ":memory:"):
+            _follow_file(engine, Path(engine.url.database))
     return engine
+
+
+def _follow_file(engine: Engine, path: Path) -> None:
+    """Give up connections to a file that another was put in the place of: a restored ledger is read without a restart.
+
+    A writer that goes on with it finds other positions than its own, and ends as superseded.
+    """
+
+    def identity() -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            found = path.stat()
+            return found.st_dev, found.st_ino
+        return None
+
+    def remember(_connection: object, record: Any) -> None:
+        record.info["file"] = identity()
+
+    def compare(_connection: object, record: Any, _proxy: object) -> None:
+        if identity() not in (None, record.info["file"]):  # None: not there yet, and to connect now would make an empty one
+            raise DisconnectionError("another file was put in the place of the database")
+
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -186,6 +186,26 @@ def test_a_writer_that_was_overtaken_writes_nothing(engine: Engine) -> None:
         assert len(ledger.list_obligations(conn, 10)) == 1
 
 
+def test_a_restored_file_is_read_at_once_and_stops_a_writer_that_was_left_running(tmp_path: Path) -> None:
+    """Readers keep connections: to the file that was removed they would go on for ever, with all roles looking well."""
+    engine = ledger.open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ready(engine)
+    with engine.connect() as conn:
+        conn.exec_driver_sql(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
+    deliver(engine, outcome(an_obligation(), 1))
+    with engine.connect() as conn:
+        positions = ledger.positions(conn)
+    (tmp_path / "copy.db").rename(tmp_path / "ledger.db")
+    for left in ("ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / left).unlink()
+    with ledger.snapshot(engine) as conn:
+        assert ledger.list_obligations(conn, 10) == []
+    late = Record("sla.outcomes", 0, positions["sla.outcomes", 0], 0, outcome(an_obligation("a2"), 2).to_json())
+    with pytest.raises(Superseded), writing(engine) as conn:
+        ledger_batch.write(conn, ledger_batch.decode([late], positions))
+    engine.dispose()
+
+
 @pytest.mark.parametrize("value", [b"{", b"\xff\xfe", None, b"{}", b'{"outcome_id": "x", "body": {"type": "nonsense"}}'])
 def test_a_poison_record_becomes_a_dead_letter_and_the_rest_goes_on(engine: Engine, value: bytes | None) -> None:
     assert deliver(engine, value, outcome(an_obligation(), 1)) == {"rejected": 1, "applied": 1}
