@@ -1,8 +1,9 @@
 """Teamtailor: its webhooks (a company's own, and a partner's) and its JSON:API records as facts, and its signatures.
 
-Neither kind of webhook is documented to sign all it says: what may be forged by somebody who saw a delivery is told in
-`Teamtailor.verify`. Names of stages do not come with an application; where they are missing, the stage is named by its id, and
-stages.yaml can map that. Every vendor word that decides something is in `VOCABULARY`, `EVENTS` and `RECORDS`.
+Not every webhook is known to sign all it says: what may be forged by somebody who saw a delivery is told in
+`Teamtailor.verify`. A webhook is documented as a JSON:API resource in `payload`, its fields spelled with hyphens; one that was
+captured is the resource itself, flat, with underscores: both are read. Where the name of a stage is missing, it is named by its
+id, and stages.yaml can map that. Every vendor word that decides something is in `VOCABULARY`, `EVENTS` and `RECORDS`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.fact import Fact, Origin
@@ -26,6 +28,9 @@ VOCABULARY: dict[str, Any] = {
     "job_closed": frozenset({"archived"}),
     "roles": {"user": "recruiter"},  # relationships of a job -> roles
 }
+
+#: What `TT-Signature` decodes to in its second version.
+DATED = re.compile(r"t=([0-9]{1,12}),v2=([0-9a-fA-F]{64})")
 
 
 def _related(data: Node, name: str) -> str | None:
@@ -49,12 +54,17 @@ def _resource(envelope: Node) -> Node:
     return envelope.node("data") or envelope
 
 
+def _attributes(data: Node) -> Node:
+    """What a resource says: in `attributes`, or flat beside its id."""
+    return data.node("attributes") or (data.required_node("attributes") if "type" in data.value else data)
+
+
 def job(source: Source, envelope: Node) -> list[Fact]:
     data = _resource(envelope)
-    native, attributes = data.required_id("id"), data.required_node("attributes")
-    status = attributes.word(VOCABULARY["job_status"], "status", "human-status")
-    created = When(attributes.required_instant("created-at"), Origin.OBJECT)
-    updated = source.when(attributes.instant("updated-at"))
+    native, attributes = data.required_id("id"), _attributes(data)
+    status = attributes.word(VOCABULARY["job_status"], "status", "human-status", "human_status")
+    created = When(attributes.required_instant("created-at", "created_at"), Origin.OBJECT)
+    updated = source.when(attributes.instant("updated-at", "updated_at"))
     people = {role: (who,) for name, role in VOCABULARY["roles"].items() if (who := _related(data, name))}
     facts = []
     if status not in VOCABULARY["job_not_opened"]:
@@ -68,35 +78,52 @@ def job(source: Source, envelope: Node) -> list[Fact]:
 
 
 def job_application(source: Source, envelope: Node) -> list[Fact]:
-    """When somebody applied, the stage they are in since when, and whether they were declined."""
+    """When somebody applied, the stage they are in since when, and whether they were declined, or left by the reason told."""
     data = _resource(envelope)
-    native, attributes = data.required_id("id"), data.required_node("attributes")
+    native, attributes = data.required_id("id"), _attributes(data)
+    person = attributes.node("candidate")
     named: dict[str, Any] = {
-        "requisition": _related(data, "job") or attributes.id("job-id"),
+        "requisition": _related(data, "job") or attributes.id("job-id", "job_id"),
         "application": native,
-        "candidate": _related(data, "candidate") or attributes.id("candidate-id"),
+        "candidate": _related(data, "candidate")
+        or (person.id("id") if person else attributes.id("candidate-id", "candidate_id")),
     }
-    created = When(attributes.required_instant("created-at"), Origin.OBJECT)
-    about = {"prospect": bool(attributes.flag("sourced"))}
-    facts = [source.fact("application.created", created, (native,), occurrence="created", attributes=about, **named)]
-    rejected_at = attributes.instant("rejected-at")
+    facts = []
+    created_at = attributes.instant("created-at", "created_at")
+    if created_at is None and envelope.text("event_name") == "job_application.create":
+        created_at = attributes.instant("updated_at")  # it has changed by nothing but its creation
+    if created_at is not None:
+        about = {"prospect": bool(attributes.flag("sourced"))}
+        created = When(created_at, Origin.OBJECT)
+        facts.append(source.fact("application.created", created, (native,), occurrence="created", attributes=about, **named))
+    elif "type" in data.value:
+        raise attributes.missing("created-at")
+    rejected_at = attributes.instant("rejected-at", "rejected_at")
     if rejected_at is not None:
-        facts.append(source.fact("application.rejected", When(rejected_at, Origin.OBJECT), (native,), **named))
-    stage = _related(data, "stage") or attributes.id("stage-id")
-    moved_at = attributes.instant("changed-stage-at", "stage-changed-at")
-    if stage is not None and moved_at is not None:
-        told = _included(envelope, "stages", stage)
-        name = (told.text("name") if told else None) or attributes.text("stage-name") or stage
-        facts.append(
-            source.fact(
-                "application.stage_changed",
-                When(moved_at, Origin.OBJECT),
-                (native, " ".join(name.casefold().split())),
-                attributes={**source.stage(name, "stage"), "stage_id": stage},
-                **named,
-            )
+        reason = _related(data, "reject-reason")
+        told = _included(envelope, "reject-reasons", reason) if reason else None
+        left = told is not None and told.flag("rejected-by-company") is False
+        kind = "application.withdrawn" if left else "application.rejected"
+        facts.append(source.fact(kind, When(rejected_at, Origin.OBJECT), (native,), attributes={"reason_id": reason}, **named))
+    return facts + _staged(source, envelope, data, attributes, named)
+
+
+def _staged(source: Source, envelope: Node, data: Node, attributes: Node, named: dict[str, Any]) -> list[Fact]:
+    stage = _related(data, "stage") or attributes.id("stage-id", "stage_id")
+    moved_at = attributes.instant("changed-stage-at", "stage-changed-at", "last_moved_at")
+    told = _included(envelope, "stages", stage) if stage else None
+    name = (told.text("name") if told else None) or attributes.text("stage-name", "stage_name") or stage
+    if name is None or moved_at is None:
+        return []
+    return [
+        source.fact(
+            "application.stage_changed",
+            When(moved_at, Origin.OBJECT),
+            (named["application"], " ".join(name.casefold().split())),
+            attributes={**source.stage(name, "stage"), "stage_id": stage},
+            **named,
         )
-    return facts
+    ]
 
 
 def deleted(kind: str, subject: str) -> Reading:
@@ -113,7 +140,7 @@ def _nothing(source: Source, envelope: Node) -> list[Fact]:
 
 
 _JOB = ("requisition.opened", "requisition.updated", "requisition.closed")
-_APPLICATION = ("application.created", "application.rejected", "application.stage_changed")
+_APPLICATION = ("application.created", "application.rejected", "application.withdrawn", "application.stage_changed")
 
 #: Webhook event -> how its resource is read, and the fact kinds it can give. Any other is `unknown_action`.
 EVENTS: dict[str, tuple[Reading, tuple[str, ...]]] = {
@@ -149,18 +176,24 @@ class Teamtailor(Tabled):
     named_by = ("event_name",)
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> None:
-        """base64(hex(HMAC-SHA256)), in header `Teamtailor-Signature` (partner) or the body's `signature` (company).
+        """base64(hex(HMAC-SHA256)), in a header `Teamtailor-Signature` (partner), or `TT-Signature` or in the body (company).
 
         A partner's is over the resource's id alone: who saw one delivery can send another body for that resource. What a
-        company's is over is not documented: the exact bytes of `payload`, or the id alone, is taken; so the same holds.
+        company's is over is not documented: the exact bytes of the body (of `payload`, where the signature is in the body), or
+        the id alone, is taken; so the same holds. Of its second version, base64 of `t=SECONDS,v2=HEX`, third parties' code says
+        that it is over `SECONDS.body`, which leaves nothing to forge.
         """
-        given = headers.get("teamtailor-signature")
-        if given is None:
-            given = _signature(body)
-        digest = _digest(given or "")
+        partner, given = headers.get("teamtailor-signature"), headers.get("tt-signature")
+        text = _decoded(partner or given or _signature(body) or "")
+        dated = DATED.fullmatch(text) if given and not partner else None
+        digest = signatures.from_hex(dated[2] if dated else text)
         if digest is None:
-            raise InvalidSignature("no signature in header 'Teamtailor-Signature' or in the body")
-        for signed in _signed(body, whole="teamtailor-signature" not in headers):
+            raise InvalidSignature("no signature in header 'Teamtailor-Signature' or 'TT-Signature', or in the body")
+        if dated:
+            signatures.check(f"{dated[1]}.".encode() + body, [digest], secrets)
+            return
+        whole = [] if partner else [body] if given else _payload(body)
+        for signed in [*whole, *_id(body)]:
             try:
                 signatures.check(signed, [digest], secrets)
             except InvalidSignature:
@@ -181,9 +214,10 @@ class Teamtailor(Tabled):
         return super().event(raw, node.node("payload") or node)
 
     def content_of(self, node: Node) -> Node:
-        """The whole envelope, because what came along is in it."""
+        """The whole envelope, because what came along is in it; or a resource that is flat beside the event's name."""
         envelope = node.node("payload") or node
-        envelope.required_node("data")
+        if envelope.node("data") is None and envelope.id("id") is None:
+            raise envelope.missing("data", "id")
         return envelope
 
 
@@ -194,32 +228,35 @@ def _signature(body: bytes) -> str | None:
         return None
 
 
-def _digest(text: str) -> bytes | None:
+def _decoded(text: str) -> str:
+    """What base64 stands for, empty for what is none."""
     try:
-        return signatures.from_hex(base64.b64decode(text.strip(), validate=True).decode("ascii"))
+        return base64.b64decode(text.strip(), validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        return None
+        return ""
 
 
-def _signed(body: bytes, *, whole: bool) -> Iterator[bytes]:
-    """What the signature may be over."""
-    if whole:
-        text = body.decode("utf-8", "replace")
-        try:
-            start = text.index("{", text.index('"payload"'))
-            _, end = json.JSONDecoder().raw_decode(text, start)
-            yield text[start:end].encode()
-        except (ValueError, RecursionError):
-            pass
+def _payload(body: bytes) -> list[bytes]:
+    """The exact bytes of `payload`."""
+    text = body.decode("utf-8", "replace")
+    try:
+        start = text.index("{", text.index('"payload"'))
+        _, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return []
+    return [text[start:end].encode()]
+
+
+def _id(body: bytes) -> list[bytes]:
+    """The id of the resource."""
     try:
         node = parse(body)
         envelope = node.node("payload") or node
-        data = envelope.node("data")
-        native = node.id("resource_id") or (data.id("id") if data else None)
+        data = envelope.node("data") or envelope
+        native = node.id("resource_id") or data.id("id")
     except InvalidPayload:
-        return
-    if native is not None:
-        yield native.encode()
+        return []
+    return [native.encode()] if native is not None else []
 
 
 TEAMTAILOR = Teamtailor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ import pytest
 from schemas.fact import Fact, Origin
 from streams.connectors import CONNECTORS
 from streams.connectors.smartrecruiters import SMARTRECRUITERS
+from streams.connectors.teamtailor import TEAMTAILOR
+from streams.errors import InvalidSignature
 from streams.pollers import smartrecruiters, workable
 from streams.pollers.plan import Found
 from tests.fake_ats import drive
@@ -235,3 +238,94 @@ def test_smartrecruiters_reviews_come_as_a_bare_list_of_an_api_of_their_own() ->
     )  # fmt: skip
     drive(smartrecruiters.PLANS["interviews"](None), answer, base, token)
     assert dict(asked[-1].params) == {"limit": "100", "applicationId": "9edf8e34"}
+
+
+# -- Teamtailor --------------------------------------------------------------------------------------------------------
+
+#: As captured: no envelope, underscores, numbers as ids, the stage by its name, and no time of creation.
+FLAT: dict[str, Any] = {
+    "event_name": "job_application.update",
+    "id": 9003,
+    "candidate": {"id": 7001, "company_uuid": "x", "created_at": "2026-03-01T09:00:00.000+01:00", "first_name": "Robin"},
+    "company_uuid": "x",
+    "job_id": 812,
+    "job_title": "Straßenbau",
+    "last_moved_at": "2026-03-05T09:23:20.954+01:00",
+    "rejected_at": None,
+    "referring_site": None,
+    "stage_name": "On-site",
+    "updated_at": "2026-03-05T09:23:20.977+01:00",
+}
+
+
+def tailored(body: Any, name: str = "webhook.x") -> list[Fact]:
+    return read("teamtailor", name, body)
+
+
+def test_teamtailor_a_webhook_may_be_the_resource_itself() -> None:
+    [moved] = tailored(FLAT)
+    assert (moved.kind, moved.attributes["stage_name"], moved.attributes["stage"]) == (
+        "application.stage_changed", "On-site", "interview",
+    )  # fmt: skip
+    assert (moved.requisition_id, moved.application_id, moved.candidate_id) == (
+        "teamtailor/812", "teamtailor/9003", "teamtailor/7001",
+    )  # fmt: skip
+    assert (moved.occurred_at, moved.occurred_at_source) == (
+        datetime(2026, 3, 5, 8, 23, 20, 954_000, tzinfo=UTC), Origin.OBJECT,
+    )  # fmt: skip
+    declined = tailored({**FLAT, "rejected_at": "2026-03-06T09:00:00+01:00"})
+    assert kinds(declined) == ["application.rejected", "application.stage_changed"]
+    [created, _] = tailored({**FLAT, "event_name": "job_application.create"})
+    assert (created.kind, created.occurred_at_source) == ("application.created", Origin.OBJECT)
+    [gone] = tailored({"event_name": "job_application.destroy", "id": 9003, "company_uuid": "x"})
+    assert (gone.kind, gone.application_id) == ("application.deleted", "teamtailor/9003")
+    opened = tailored({"event_name": "job.create", "id": 812, "status": "open", "created_at": "2026-02-23T11:00:00+01:00"})
+    assert kinds(opened) == ["requisition.opened", "requisition.updated"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ({"rejected-by-company": False}, "application.withdrawn"),
+        ({"rejected-by-company": True}, "application.rejected"),
+        ({}, "application.rejected"),
+        (None, "application.rejected"),
+    ],
+)
+def test_teamtailor_a_reason_that_is_not_the_company_s_is_the_candidate_s(reason: Any, kind: str) -> None:
+    data = {
+        "id": "1", "type": "job-applications",
+        "attributes": {"created-at": "2026-03-02T09:00:00+01:00", "rejected-at": "2026-03-04T09:00:00+01:00"},
+        "relationships": {"reject-reason": {"data": {"type": "reject-reasons", "id": "5"}}, "job": {"links": {"self": "x"}}},
+    }  # fmt: skip
+    included = [] if reason is None else [{"id": "5", "type": "reject-reasons", "attributes": {"reason": "x", **reason}}]
+    assert kinds(tailored({"data": data, "included": included}, "record.job_applications")) == ["application.created", kind]
+
+
+def told(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_teamtailor_signs_a_company_s_webhook_in_a_header_of_its_own() -> None:
+    body = json.dumps(FLAT).encode()
+    for signed in (body, b"9003"):
+        TEAMTAILOR.verify({"tt-signature": told(hmac.digest(b"key", signed, "sha256").hex())}, body, [b"old", b"key"])
+    dated = hmac.digest(b"key", b"1780000000." + body, "sha256").hex()
+    TEAMTAILOR.verify({"tt-signature": told(f"t=1780000000,v2={dated}")}, body, [b"key"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "not base64!",
+        told("t=1780000000"),
+        told("v2=" + "0" * 64),
+        told("t=1780000001,v2=" + hmac.digest(b"key", b"1780000000.{}", "sha256").hex()),
+        told("t=1780000000,v2=" + hmac.digest(b"key", b"1", "sha256").hex()),
+        told(hmac.digest(b"other", b"{}", "sha256").hex()),
+    ],
+)
+def test_teamtailor_another_signature_is_refused(given: str) -> None:
+    with pytest.raises(InvalidSignature):
+        TEAMTAILOR.verify({"tt-signature": given}, b'{"id":1}', [b"key"])
