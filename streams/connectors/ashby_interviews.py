@@ -77,9 +77,8 @@ def schedule(source: Source, node: Node) -> list[Fact]:
         named: dict[str, Any] = {"application": app, "candidate": node.id("candidateId")}
         updated = source.when(event.instant("updatedAt") or node.instant("updatedAt"))
         if status == VOCABULARY["schedule_cancelled"]:
-            facts.append(
-                source.fact("interview.cancelled", updated, (native,), occurrence="cancelled", interview=native, **named)
-            )
+            gone = source.when(node.instant("updatedAt") or event.instant("updatedAt"))  # the schedule is, not the event
+            facts.append(source.fact("interview.cancelled", gone, (native,), occurrence="cancelled", interview=native, **named))
             continue
         created_at, ends_at = event.instant("createdAt"), event.instant("endTime")
         attributes = {

@@ -35,7 +35,7 @@ VOCABULARY: dict[str, Any] = {
     },
     "job_status": frozenset({"draft", "open", "closed", "archived"}),
     "job_closed": frozenset({"closed", "archived"}),
-    "job_draft": "draft",
+    "job_was_open": frozenset({"open", "closed"}),  # of an archived one, which may have been a draft, only openedAt says so
     # openingState that says the opening was approved: it comes before it is open
     "opening_approved": frozenset({"approved", "open", "filled"}),
     "opening_state": frozenset({"approved", "closed", "draft", "filled", "open"}),
@@ -160,7 +160,7 @@ def job(source: Source, node: Node) -> list[Fact]:
     previous = node.node("previous")
     before = previous.word(VOCABULARY["job_status"], "status") if previous else None
     opened_at, closed_at = node.instant("openedAt"), node.instant("closedAt")
-    if opened_at is None and status != VOCABULARY["job_draft"]:
+    if opened_at is None and status in VOCABULARY["job_was_open"]:
         opened_at = node.instant("createdAt")
     updated, people, attributes = source.when(node.instant("updatedAt")), people_of(node), {"status": status}
     facts = []

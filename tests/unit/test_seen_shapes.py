@@ -329,3 +329,35 @@ def test_teamtailor_signs_a_company_s_webhook_in_a_header_of_its_own() -> None:
 def test_teamtailor_another_signature_is_refused(given: str) -> None:
     with pytest.raises(InvalidSignature):
         TEAMTAILOR.verify({"tt-signature": given}, b'{"id":1}', [b"key"])
+
+
+# -- Ashby -------------------------------------------------------------------------------------------------------------
+
+
+def ashby(action: str, data: Any) -> list[Fact]:
+    raw = headers("workable", f"webhook.{action}").model_copy(update={"account": "ashby", "system": "ashby"})
+    body = {"webhookActionId": "w1", "action": action, "data": data}
+    return CONNECTORS["ashby"].normalise(raw, json.dumps(body).encode(), STAGES)
+
+
+@pytest.mark.parametrize(
+    ("status", "opened_at", "opened"),
+    [
+        ("Archived", None, []),
+        ("Archived", "2026-03-02T00:00:00.000Z", ["requisition.opened"]),
+        ("Draft", None, []),
+        ("Closed", None, ["requisition.opened"]),
+        ("Open", None, ["requisition.opened"]),
+    ],
+)
+def test_ashby_a_draft_that_was_archived_was_never_open(status: str, opened_at: str | None, opened: list[str]) -> None:
+    times = {"createdAt": "2026-03-01T09:00:00Z", "updatedAt": "2026-03-03T09:00:00Z", "openedAt": opened_at, "closedAt": None}
+    found = ashby("jobUpdate", {"job": {"id": "j1", "status": status, "hiringTeam": [], **times}})
+    assert [kind for kind in kinds(found) if kind == "requisition.opened"] == opened
+
+
+def test_ashby_a_schedule_is_cancelled_when_it_was_and_not_when_its_event_was_changed_last() -> None:
+    event = {"id": "e1", "startTime": "2026-03-10T09:00:00Z", "endTime": None, "updatedAt": "2026-03-02T09:00:00Z"}
+    schedule = {"id": "s1", "applicationId": "a1", "status": "Cancelled", "updatedAt": "2026-03-06T09:00:00Z"}
+    [fact] = ashby("interviewScheduleUpdate", {"interviewSchedule": {**schedule, "interviewEvents": [event]}})
+    assert (fact.kind, fact.occurred_at) == ("interview.cancelled", datetime(2026, 3, 6, 9, tzinfo=UTC))
