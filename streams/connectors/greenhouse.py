@@ -44,6 +44,12 @@ ACTIONS: dict[str, tuple[Reading | None, tuple[str, ...]]] = {
     "job_deleted": (readings.job_deleted, ("requisition.deleted",)),
     "interview_deleted": (readings.interview_deleted, ("interview.cancelled",)),
     "scorecard_deleted": (readings.scorecard_deleted, ("scorecard.deleted",)),
+    "job_post_created": (None, ()),
+    "job_post_updated": (None, ()),
+    "job_post_deleted": (None, ()),
+    "job_interview_stage_deleted": (None, ()),
+    "department_deleted": (None, ()),
+    "office_deleted": (None, ()),
     "ping": (None, ()),
 }
 

@@ -93,4 +93,5 @@ def scorecard(source: Source, node: Node) -> list[Fact]:
 
 def _has_words(node: Node) -> bool:
     """Whether any reason is written down, in the notes of attributes or in answers; what it says is not looked at."""
-    return any(a.text("note") for a in node.nodes("attributes")) or any(q.text("answer") for q in node.nodes("questions"))
+    noted = [a.value.get("note") for a in node.nodes("attributes")] + [q.value.get("answer") for q in node.nodes("questions")]
+    return any(isinstance(words, str) and words.strip() for words in noted)

@@ -35,6 +35,9 @@ VOCABULARY: dict[str, Any] = {
         "remoteuser": "users",
         "rejectreason": "reject_reasons",
     },
+    # models of the vendor's that mean nothing to a clock
+    "silent": frozenset({"activity", "attachment", "department", "eeoc", "emailaddress", "jobposting", "office", "phonenumber"})
+    | frozenset({"screeningquestion", "screeningquestionanswer", "tag", "url"}),
     "changed": frozenset({"added", "changed", "created", "updated", "synced"}),
     "removed": frozenset({"removed", "deleted"}),
     "signals": frozenset({"linkedaccount", "issue", "linked_account", "asyncpost", "asyncpassthrough"}),
@@ -103,7 +106,7 @@ class Merge(Tabled):
             if data is None or data.id("id") is None:
                 return None, node  # a sync of the model is done: a signal to read it
             return partial(models.read, model=model, gone=verb in VOCABULARY["removed"]), data
-        if noun.partition(".")[0] in VOCABULARY["signals"]:
+        if noun.partition(".")[0] in VOCABULARY["signals"] or noun.replace("_", "") in VOCABULARY["silent"]:
             return None, node
         raise InvalidPayload("unknown_action", "hook.event")
 

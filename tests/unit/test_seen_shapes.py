@@ -361,3 +361,40 @@ def test_ashby_a_schedule_is_cancelled_when_it_was_and_not_when_its_event_was_ch
     schedule = {"id": "s1", "applicationId": "a1", "status": "Cancelled", "updatedAt": "2026-03-06T09:00:00Z"}
     [fact] = ashby("interviewScheduleUpdate", {"interviewSchedule": {**schedule, "interviewEvents": [event]}})
     assert (fact.kind, fact.occurred_at) == ("interview.cancelled", datetime(2026, 3, 6, 9, tzinfo=UTC))
+
+
+# -- Greenhouse and Merge ----------------------------------------------------------------------------------------------
+
+
+def greenhouse(name: str, body: Any) -> list[Fact]:
+    raw = headers("workable", name).model_copy(update={"account": "greenhouse", "system": "greenhouse"})
+    return CONNECTORS["greenhouse"].normalise(raw, json.dumps(body).encode(), STAGES)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "job_post_created",
+        "job_post_updated",
+        "job_post_deleted",
+        "job_interview_stage_deleted",
+        "department_deleted",
+        "office_deleted",
+    ],
+)
+def test_greenhouse_events_about_what_no_clock_knows_are_no_dead_letters(action: str) -> None:
+    assert greenhouse("webhook.x", {"action": action, "payload": {"id": 1}}) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasoned"), [(True, False), (5, False), (["a"], False), (None, False), (" ", False), ("a", True)]
+)
+def test_greenhouse_an_answer_that_is_no_text_costs_no_scorecard(answer: Any, reasoned: bool) -> None:
+    card = {"id": 1, "application_id": 2, "interviewer": {"id": 3}, "submitted_at": "2026-03-11T09:30:00Z", "attributes": []}
+    [fact] = greenhouse("record.scorecards", {**card, "questions": [{"id": None, "question": "x", "answer": answer}]})
+    assert (fact.kind, fact.attributes["reasoned"]) == ("scorecard.submitted", reasoned)
+
+
+@pytest.mark.parametrize("event", ["Department.changed", "JobPosting.added", "EEOC.removed", "Tag.changed", "Activity.added"])
+def test_merge_models_that_no_clock_knows_are_no_dead_letters(event: str) -> None:
+    assert read("merge", "webhook.x", {"hook": {"event": event}, "linked_account": {"id": "l"}, "data": {"id": "d1"}}) == []
