@@ -90,17 +90,21 @@ def jobs(since: datetime | None) -> Plan:
 
 
 def applications(since: datetime | None) -> Plan:
-    """Each application; the rejected ones with their reason, whose type says whether the candidate left."""
+    """Each application; the rejected ones with when, and with the reason, whose type says whether the candidate left.
+
+    The details say when: third parties' records of applications have the status only.
+    """
     changed = yield from _whole("/applications", since, {"/rejection_details": "application_id"})
-    ids = [native(app, "id") for app in changed if app.get("rejected_at") is not None]
+    ids = [native(app, "id") for app in changed if app.get("rejected_at") is not None or app.get("status") == "rejected"]
     details = _by((yield from _of("/rejection_details", "application_ids", ids)), "application_id")
     listed = (yield from _list("/rejection_reasons", include_defaults="true")) if details else []
     reasons = {native(reason, "id"): reason for reason in listed}
     for app in changed:
         detail = details.get(native(app, "id"), [{}])[-1]
+        rejected_at = app.get("rejected_at") or detail.get("rejected_at")
         named = native(detail, "rejection_reason_id") if detail.get("rejection_reason_id") is not None else None
         reason = {"rejection_reason": reasons.get(named, {"id": named})} if named is not None else {}
-        yield Found("applications", {**app, **reason})
+        yield Found("applications", {**app, **reason, **({"rejected_at": rejected_at} if rejected_at is not None else {})})
 
 
 def application_stages(since: datetime | None) -> Plan:

@@ -93,6 +93,21 @@ def test_an_application_comes_again_when_only_its_rejection_changed(tmp_path: Pa
     assert (body["id"], body["rejection_reason"]["type"]["name"]) == (7, "They rejected us")
 
 
+def test_the_details_say_when_an_application_was_rejected_whose_own_record_has_the_status_only(tmp_path: Path) -> None:
+    fake = harvest()
+    rejected = {"prospect": False, "job_id": 88, "applied_at": OLD, "updated_at": NEW, "status": "rejected", "candidate_id": 7}
+    fake.lists["/applications"] = [{**rejected, "id": 7}, {**rejected, "id": 8}, {**rejected, "id": 9, "status": "in_process"}]
+    detail = {"rejection_reason_id": 2, "rejected_at": NEW, "updated_at": NEW}
+    # The second one's detail has not come yet; of the third, which was taken back, it is still there.
+    fake.lists["/rejection_details"] = [{**detail, "id": 5007, "application_id": 7}, {**detail, "id": 5009, "application_id": 9}]
+    bench = Bench(tmp_path, fake, polled=("applications",))
+    assert bench.poll()
+    ended = [fact for fact in bench.facts() if fact.kind in ("application.rejected", "application.withdrawn")]
+    assert [(fact.kind, fact.application_id, fact.occurred_at.isoformat()) for fact in ended] == [
+        ("application.rejected", "gh/7", NEW.replace("Z", "+00:00"))
+    ]
+
+
 def test_visits_have_the_stage_s_name_and_a_visit_without_a_time_tells_nothing(tmp_path: Path) -> None:
     bench, facts = polled(tmp_path, "application_stages")
     told = {(fact.attributes["stage"], fact.occurred_at.isoformat(), fact.application_id) for fact in facts}
