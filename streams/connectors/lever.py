@@ -129,7 +129,7 @@ RECORDS: dict[str, tuple[Reading, tuple[str, ...]]] = {
     "interviews": (records.interview, _INTERVIEW),
     "panels": (records.panel, _INTERVIEW),
     "feedback": (records.feedback, ("scorecard.submitted", "scorecard.deleted")),
-    "offers": (records.offer, ("offer.created", "offer.approved", "offer.sent", "offer.accepted")),
+    "offers": (records.offer, ("offer.created", "offer.approved", "offer.sent", "offer.accepted", "offer.declined")),
     "users": (nothing, ()),
 }
 

@@ -31,7 +31,10 @@ VOCABULARY: dict[str, Any] = {
     "no_feedback": "no-feedback",  # feedbackTemplate of an interviewer who is asked for none
     "scores": frozenset({"score-system", "score", "scorecard", "yes-no"}),
     "texts": frozenset({"text", "textarea", "note"}),
+    "scorecard": "scorecard",  # the field type whose value is a list of scores
+    "offer_sent": frozenset({"sent", "sent-manually", "opened"}),
     "offer_signed": "signed",
+    "offer_denied": "denied",  # by the candidate
 }
 
 
@@ -280,19 +283,34 @@ def feedback(source: Source, node: Node) -> list[Fact]:
 
 
 def _filled(field: Node) -> bool:
-    """Whether anything was answered; what it says is not looked at."""
-    return field.value.get("value") not in (None, "", [], {})
+    """Whether anything was answered; what it says is not looked at. A scorecard lists its skills also where none has a score."""
+    value = field.value.get("value")
+    if field.text("type") == VOCABULARY["scorecard"] and isinstance(value, list):
+        return any(isinstance(one, dict) and one.get("score") is not None for one in value)
+    return value not in (None, "", [], {})
 
 
 def offer(source: Source, node: Node) -> list[Fact]:
-    native = node.required_id("id")
+    """How far it has come. Where the status has no time, it is told between the last look and now."""
+    native, status = node.required_id("id"), node.text("status")
     named: dict[str, Any] = {"application": node.required_id("opportunityId"), "requisition": _ref(node, "posting")}
     named["attributes"] = {"offer_id": native}
-    steps = [("offer.created", node.millis("createdAt")), ("offer.approved", node.millis("approvedAt"))]
-    steps.append(("offer.sent", node.millis("sentAt")))
-    facts = [
-        source.fact(kind, When(at, Origin.OBJECT), (native,), occurrence=kind, **named) for kind, at in steps if at is not None
-    ]
-    if node.text("status") == VOCABULARY["offer_signed"]:
-        facts.append(source.fact("offer.accepted", source.noticed, (native,), occurrence="signed", **named))
+    created_at, approved_at, sent_at = (node.millis(name) for name in ("createdAt", "approvedAt", "sentAt"))
+    previous = node.node("previous")
+    before = previous.text("status") if previous else None
+    newly_sent = status in VOCABULARY["offer_sent"] and before not in VOCABULARY["offer_sent"]
+    sent = source.noticed if sent_at is None and newly_sent else _at(sent_at)
+    steps = [("offer.created", _at(created_at)), ("offer.approved", _at(approved_at)), ("offer.sent", sent)]
+    facts = [source.fact(kind, when, (native,), occurrence=kind, **named) for kind, when in steps if when is not None]
+    if status == VOCABULARY["offer_signed"]:
+        signatures = node.node("signatures")
+        theirs = signatures.node("candidate") if signatures else None
+        when = _at(theirs.millis("signedAt") if theirs else None) or source.noticed
+        facts.append(source.fact("offer.accepted", when, (native,), occurrence="signed", **named))
+    elif status == VOCABULARY["offer_denied"]:
+        facts.append(source.fact("offer.declined", source.noticed, (native,), occurrence="denied", **named))
     return facts
+
+
+def _at(moment: datetime | None) -> When | None:
+    return When(moment, Origin.OBJECT) if moment else None

@@ -363,6 +363,58 @@ def test_ashby_a_schedule_is_cancelled_when_it_was_and_not_when_its_event_was_ch
     assert (fact.kind, fact.occurred_at) == ("interview.cancelled", datetime(2026, 3, 6, 9, tzinfo=UTC))
 
 
+# -- Lever's offers and forms, by the vendor's page --------------------------------------------------------------------
+
+LOOKED, SIGNED = datetime(2026, 5, 31, tzinfo=UTC), 1772445600000
+
+
+def lever_offer(**said: Any) -> dict[str, Any]:
+    return {"id": "f", "opportunityId": "o", "createdAt": SIGNED - 9000, **said}
+
+
+@pytest.mark.parametrize("status", ["sent", "sent-manually", "opened"])
+def test_lever_an_offer_that_is_sent_without_a_time_was_sent_since_the_last_look(status: str) -> None:
+    found = read("lever", "record.offers", lever_offer(status=status), changed_since=LOOKED)
+    sent = next(fact for fact in found if fact.kind == "offer.sent")
+    assert (sent.occurred_at_source, sent.occurred_not_before) == (Origin.POLL, LOOKED)
+    assert kinds(found) == ["offer.created", "offer.sent"]
+
+
+def test_lever_an_offer_that_was_opened_later_is_not_sent_again() -> None:
+    opened = lever_offer(status="opened", previous={"status": "sent"})
+    assert kinds(read("lever", "record.offers", opened, changed_since=LOOKED)) == ["offer.created"]
+
+
+@pytest.mark.parametrize("status", ["draft", "approval-sent", "approved"])
+def test_lever_an_offer_that_is_not_sent_yet_is_not(status: str) -> None:
+    assert kinds(read("lever", "record.offers", lever_offer(status=status))) == ["offer.created"]
+
+
+def test_lever_the_candidate_s_signature_says_when_the_offer_was_accepted() -> None:
+    signatures = {"candidate": {"signed": True, "signedAt": SIGNED}, "signatory": {"signed": True, "signedAt": SIGNED + 5000}}
+    found = read("lever", "record.offers", lever_offer(status="signed", sentAt=SIGNED - 5000, signatures=signatures))
+    accepted = found[-1]
+    assert (accepted.kind, accepted.occurred_at) == ("offer.accepted", datetime.fromtimestamp(SIGNED / 1000, UTC))
+    assert accepted.occurred_at_source == Origin.OBJECT
+    bare = read("lever", "record.offers", lever_offer(status="signed", sentAt=SIGNED - 5000, signatures=None))[-1]
+    assert (bare.fact_id, bare.occurred_at_source) == (accepted.fact_id, Origin.DELIVERY)
+
+
+def test_lever_a_denied_offer_is_the_candidate_s_no() -> None:
+    found = read("lever", "record.offers", lever_offer(status="denied", sentAt=SIGNED), changed_since=LOOKED)
+    assert kinds(found) == ["offer.created", "offer.sent", "offer.declined"]
+    assert (found[-1].occurred_at_source, found[-1].occurred_not_before) == (Origin.POLL, LOOKED)
+    assert "offer.declined" in CONNECTORS["lever"].record_kinds["offers"]
+
+
+@pytest.mark.parametrize(("score", "rated"), [(None, False), (3, True)])
+def test_lever_a_scorecard_lists_its_skills_also_where_none_has_a_score(score: int | None, rated: bool) -> None:
+    skills = {"type": "scorecard", "required": True, "value": [{"score": None, "comment": ""}, {"score": score, "comment": ""}]}
+    form = {"id": "f", "opportunityId": "o", "user": "u", "completedAt": SIGNED, "fields": [skills]}
+    [card] = read("lever", "record.feedback", form)
+    assert (card.attributes["rated"], card.attributes["complete"]) == (rated, rated)
+
+
 # -- Greenhouse and Merge ----------------------------------------------------------------------------------------------
 
 
