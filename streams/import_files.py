@@ -19,6 +19,12 @@ from streams.import_mapping import Csv, CsvFact, Mapping, read, refs
 from streams.import_ocel import facts_of_log, is_log
 from streams.imported import SUBJECTS, moment
 
+#: Endings of what cannot be read -> what to do.
+UNREAD = {
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), "save the sheet as CSV, with times that have a zone"),
+    **dict.fromkeys((".xml", ".xmlocel", ".sqlite"), "export the log as JSON"),
+}
+
 Found = tuple[str, dict[str, Any] | InvalidPayload]  #: (`12` the line, or `event e7`), the canonical fact
 
 
@@ -26,6 +32,8 @@ def facts(path: Path, mapping: Mapping, account: str) -> Iterator[Found]:
     """Every fact of a file. What the file is, is told by its name and content; a fault of the whole file comes as one item."""
     try:
         names = path.name.removesuffix(".gz")
+        if (ending := Path(names).suffix) in UNREAD:
+            raise InvalidPayload("unread_format", f"{ending}: {UNREAD[ending]}")
         if names.endswith((".csv", ".tsv")):
             yield from _csv(path, mapping, account)
         elif names.endswith((".json", ".jsonocel")):
@@ -72,7 +80,7 @@ def _csv(path: Path, mapping: Mapping, account: str) -> Iterator[Found]:
         delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else mapping.csv.delimiter
         reader = csv.DictReader(io.TextIOWrapper(stream, mapping.csv.encoding, newline=""), delimiter=delimiter, strict=True)
         try:
-            _refuse_missing_columns(mapping.csv, reader.fieldnames or ())
+            _refuse_unclear_columns(mapping.csv, reader.fieldnames or ())
             for row in reader:
                 for found in _row(row, mapping, mapping.csv, account):
                     yield str(reader.line_num), found
@@ -82,16 +90,20 @@ def _csv(path: Path, mapping: Mapping, account: str) -> Iterator[Found]:
             raise InvalidPayload("not_utf8", f"near line {reader.line_num}: {error.encoding}; give `encoding:`") from None
 
 
-def _refuse_missing_columns(plan: Csv, there: Any) -> None:
+def _refuse_unclear_columns(plan: Csv, there: Any) -> None:
     wanted = set().union(*(fact.columns for fact in plan.facts), plan.ignore)
     if missing := sorted(wanted - set(there)):
         raise InvalidPayload("missing_column", f"line 1: {', '.join(missing)}; correct the mapping or the file")
+    if twice := sorted(name for name in wanted if list(there).count(name) > 1):
+        raise InvalidPayload("column_twice", f"line 1: {', '.join(twice)}; which of them? rename the others in the file")
 
 
 def _row(row: dict[str, Any], mapping: Mapping, plan: Csv, account: str) -> Iterator[dict[str, Any] | InvalidPayload]:
     if None in row or None in row.values():
         yield InvalidPayload("columns_do_not_fit", "the row has more or fewer columns than the heading")
         return
+    if not any(value.strip() for value in row.values()):
+        return  # spreadsheets end with such rows
     if any(row[column].strip() in words for column, words in plan.ignore.items()):
         return
     empty = True

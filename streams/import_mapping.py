@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from schemas.base import Agreed
 from schemas.fact import FACT_KINDS
 from streams.errors import InvalidConfiguration, InvalidPayload
-from streams.imported import moment
+from streams.imported import EXAMPLE, moment
 
 Words = tuple[str, ...]
 
@@ -34,8 +34,12 @@ class Value(Agreed):
     @field_validator("format")
     @classmethod
     def _with_a_time(cls, pattern: str | None) -> str | None:
-        if pattern is not None and not any(code in pattern for code in ("%H", "%I", "%X", "%c", "%s")):
+        if pattern is not None and not any(code in pattern for code in ("%H", "%I", "%X", "%c")):
             raise ValueError("a date without a time is no instant; the format needs an hour (%H)")
+        if pattern is not None and "%I" in pattern and "%p" not in pattern:
+            raise ValueError("2 o'clock is morning or afternoon: %I needs %p, or it is %H")
+        if pattern is not None and "%Z" in pattern:
+            raise ValueError("%Z would read the zone's name and not use it: write the name into the format, and give `zone:`")
         return pattern
 
 
@@ -90,6 +94,15 @@ class Csv(Agreed):
     encoding: str = "utf-8-sig"
     facts: tuple[CsvFact, ...] = Field(min_length=1)
     ignore: dict[str, Words] = Field(default_factory=dict)  #: rows with one of these values mean nothing to us
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError(f"{encoding!r} is no encoding such as utf-16 or cp1252") from None
+        return encoding
 
 
 Role = Literal[
@@ -163,9 +176,11 @@ def refs(text: str, separator: str, account: str) -> list[str]:
     return [f"{account}/{one.strip()}" for one in text.split(separator) if one.strip()]
 
 
-def read(text: str, value: Value, mapping: Mapping, account: str) -> object:
-    """One attribute as the mapping types it. Raises InvalidPayload naming the column."""
-    text = text.strip()
+def read(given: object, value: Value, mapping: Mapping, account: str) -> object:
+    """One attribute as the mapping types it: a column's text, or JSON's own value. Raises InvalidPayload naming the column."""
+    if not isinstance(given, str):
+        return _typed(given, value, account)
+    text = given.strip()
     if value.type == "time":
         return moment(text, value.column, mapping.zone_of(value), value.format).isoformat()
     if value.type == "ids":
@@ -180,3 +195,23 @@ def read(text: str, value: Value, mapping: Mapping, account: str) -> object:
         except ValueError:
             raise InvalidPayload("not_a_number", value.column) from None
     return text
+
+
+def _typed(given: object, value: Value, account: str) -> object:
+    """What JSON types itself, if that is what the mapping says."""
+    plain = isinstance(given, int | float) and not isinstance(given, bool)
+    if value.type == "time":
+        raise InvalidPayload("not_a_time", f"{value.column}: write text such as {EXAMPLE}")
+    if value.type == "ids":
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            raise InvalidPayload("not_ids", f"{value.column}: a list of texts, or one text")
+        return [ref for one in given for ref in refs(one, value.separator, account)]
+    if value.type == "boolean":
+        if not isinstance(given, bool) and given not in (0, 1):
+            raise InvalidPayload("not_a_boolean", f"{value.column}: true or false")
+        return bool(given)
+    if value.type == "number" and not plain:
+        raise InvalidPayload("not_a_number", value.column)
+    if isinstance(given, dict | list):
+        raise InvalidPayload("not_short_text", f"{value.column}: an attribute holds ids, words and numbers")
+    return given

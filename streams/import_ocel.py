@@ -133,5 +133,5 @@ def _attributes(told: Told, mapping: Mapping, account: str, values: dict[str, An
     for name, value in told.attributes.items():
         given = values.get(value.column)
         if given is not None and given != "":
-            found[name] = read(given, value, mapping, account) if isinstance(given, str) else given
+            found[name] = read(given, value, mapping, account)
     return found

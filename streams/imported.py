@@ -7,7 +7,7 @@ Nothing is guessed: a date without a time, a time without a zone or a date that 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,6 @@ FIELDS = frozenset(Fact.model_fields) - {"received_at", "backfill"}
 IGNORED = ("type", "received_at", "backfill")  #: what `mutual-sla normalise` prints and the headers know better
 
 EXAMPLE = "2026-05-04T09:00:00+02:00"
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
 SLASHED = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
 LONGEST_TEXT = 200  #: of an attribute: longer is prose, and prose may speak of a person
 
@@ -46,7 +45,7 @@ def moment(value: object, field: str, zone: ZoneInfo | None = None, pattern: str
         found = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
     except ValueError:
         raise _unreadable(text, field, pattern) from None
-    if pattern is None and DATE.fullmatch(text):
+    if pattern is None and _is_date(text):
         raise InvalidPayload("date_without_time", f"{field}: write the time and zone too, such as {EXAMPLE}")
     if found.tzinfo is None:
         if zone is None:
@@ -55,6 +54,15 @@ def moment(value: object, field: str, zone: ZoneInfo | None = None, pattern: str
     if found.year not in YEARS:
         raise InvalidPayload("time_out_of_range", field)
     return found.astimezone(UTC)
+
+
+def _is_date(text: str) -> bool:
+    """Whether ISO 8601 has a day here and no time of it: 2026-03-02, 20260302, 2026-W10-1."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unreadable(text: str, field: str, pattern: str | None) -> InvalidPayload:

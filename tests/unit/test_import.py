@@ -112,6 +112,7 @@ def test_the_same_happening_is_the_same_fact_however_its_time_is_written(tmp_pat
     ("row", "reason", "mend"),
     [
         ("Applied,2026-03-02,R-1,A-1,C-1,,,", "date_without_time", "write the time"),
+        ("Applied,2026-W10-1,R-1,A-1,C-1,,,", "date_without_time", "write the time"),
         ("Applied,05/04/2026 09:00,R-1,A-1,C-1,,,", "ambiguous_date", "month or the day first"),
         ("Applied,5/4/26,R-1,A-1,C-1,,,", "ambiguous_date", "month or the day first"),
         ("Applied,yesterday,R-1,A-1,C-1,,,", "not_a_time", "format:"),
@@ -151,6 +152,10 @@ def test_without_a_zone_in_the_mapping_a_local_time_is_refused(tmp_path: Path) -
         (("application.created", "application.invented"), "no fact kind"),
         (('"%d.%m.%Y %H:%M"', '"%m/%d/%Y"'), "a date without a time is no instant"),
         (("Europe/Berlin", "Berlin"), "no IANA zone"),
+        (('"%d.%m.%Y %H:%M"', '"%m/%d/%Y %I:%M"'), "morning or afternoon"),
+        (('"%d.%m.%Y %H:%M"', '"%Y-%m-%d %H:%M:%S %Z"'), "not use it"),
+        (('"%d.%m.%Y %H:%M"', '"%s"'), "a date without a time is no instant"),
+        (('delimiter: ","', "encoding: klingon"), "no encoding"),
         (("Job: requisition", "Job: vacancy"), "ocel.objects.Job"),
     ],
 )
@@ -165,6 +170,29 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert told(path, mapping(tmp_path)) == [
         ": missing_column: line 1: App, Cand, Recruiters, Score, Stage; correct the mapping or the file"
     ]
+
+
+def test_a_column_that_is_there_twice_is_named_if_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS.replace("Event,At,Req,App,Cand,Recruiters,Stage,Score", "Event,At,Req,App,Cand,App,Stage,Score"))
+    plan = mapping(tmp_path, MAPPING.replace("      people: {recruiter: Recruiters}\n", ""))
+    assert told(path, plan) == [": column_twice: line 1: App; which of them? rename the others in the file"]
+    path.write_text(ROWS.replace("\n", ",,\n").replace("Score,,", "Score,Note,Note"))
+    assert len(told(path, mapping(tmp_path))) == 3
+
+
+def test_the_empty_rows_at_a_sheet_s_end_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS + ",,,,,,,\n , ,,,,,,\n")
+    assert len(told(path, mapping(tmp_path))) == 3
+
+
+@pytest.mark.parametrize(("name", "mend"), [("year.xlsx", "as CSV"), ("log.xml", "as JSON"), ("log.sqlite", "as JSON")])
+def test_what_cannot_be_read_is_said_once_with_what_to_do(tmp_path: Path, name: str, mend: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04\n\n\x00\n")
+    [fault] = told(path, mapping(tmp_path))
+    assert str(fault).startswith(": unread_format: ") and mend in str(fault)
 
 
 EVENTS_2: dict[str, Any] = {
@@ -230,6 +258,52 @@ def test_an_ocel_log_by_its_mapping(tmp_path: Path, version: int) -> None:
         ["event e6", "several_objects"],
         ["event e7", "unknown_object"],
     ]
+
+
+TYPED = """
+ocel:
+  objects: {A: application}
+  events:
+    Card:
+      kind: scorecard.submitted
+      attributes:
+        at: {column: at, type: time}
+        who: {column: who, type: ids}
+        score: {column: score, type: number}
+        done: {column: done, type: boolean}
+        scorecard_id: card
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("at", "2026-03-02T09:00:00Z", {"at": "2026-03-02T09:00:00+00:00"}),
+        ("at", 1772445600000, "not_a_time"),
+        ("who", "u1;u2", {"who": ["workday/u1", "workday/u2"]}),
+        ("who", ["u1", "u2"], {"who": ["workday/u1", "workday/u2"]}),
+        ("who", [1], "not_ids"),
+        ("who", 7, "not_ids"),
+        ("score", 4.5, {"score": 4.5}),
+        ("score", True, "not_a_number"),
+        ("done", True, {"done": True}),
+        ("done", 1, {"done": True}),
+        ("done", 2, "not_a_boolean"),
+        ("card", 77, {"scorecard_id": 77}),
+        ("card", {"a": 1}, "not_short_text"),
+        ("card", None, {}),
+    ],
+)
+def test_an_attribute_that_json_types_is_held_to_the_mapping_s_type(tmp_path: Path, name: str, value: object, found: Any) -> None:
+    event = {"id": "e", "type": "Card", "time": "2026-03-02T09:00:00Z", "relationships": [{"objectId": "A-1"}]}
+    log = {"objects": [{"id": "A-1", "type": "A"}], "events": [{**event, "attributes": [{"name": name, "value": value}]}]}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+    [told_of] = told(path, mapping(tmp_path, TYPED))
+    if isinstance(told_of, Fact):
+        assert told_of.attributes == found
+    else:
+        assert told_of.startswith(f"event e: {found}: ")
 
 
 def test_canonical_lines_keep_their_fact_ids_and_what_is_wrong_with_one_is_said(tmp_path: Path) -> None:
