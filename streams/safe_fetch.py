@@ -24,6 +24,8 @@ from streams.pollers.plan import Ask
 
 ATTEMPTS = 6
 LONGEST_WAIT = 120.0  #: seconds; a vendor that wants more is asked again by the next poll
+MEANT = 86_400.0  #: seconds; whoever says that a limit ends later than that means something else
+WINDOWS = ("x-ratelimit", "x-rate-limit")  #: how the headers of limits begin; Workable sends both
 MAX_ANSWER = 64 * 1024 * 1024  #: bytes of one page, unpacked
 NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
@@ -194,7 +196,7 @@ def _give_up(path: str) -> Callable[[RetryCallState], Any]:
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds the vendor wants us to wait: `Retry-After` as seconds or date, else until `X-RateLimit-Reset`."""
+    """Seconds the vendor wants us to wait: `Retry-After` as seconds or date, else until a used up window begins anew."""
     told = headers.get("retry-after", "").strip()
     if told:
         try:
@@ -205,17 +207,33 @@ def _retry_after(headers: httpx.Headers) -> float | None:
             return max(0.0, parsedate_to_datetime(told).timestamp() - _date(headers))
         except (ValueError, TypeError):
             return None
-    return _until_reset(headers)
+    return max((wait for _, wait in _windows(headers) if wait is not None), default=None)
 
 
-def _until_reset(headers: httpx.Headers) -> float | None:
-    """By the vendor's own clock, so that ours may be wrong or simulated; a small number is already a difference."""
+def _windows(headers: httpx.Headers) -> list[tuple[bool, float | None]]:
+    """Each limit that the answer tells of: whether it is used up, and the seconds until it begins anew.
+
+    Used up ones come alone, as the others say nothing of when to ask again.
+    """
+    told = [
+        (headers.get(f"{name}-remaining", "").strip() == "0", _until_reset(headers, name))
+        for name in WINDOWS
+        if f"{name}-remaining" in headers or f"{name}-reset" in headers
+    ]
+    return [one for one in told if one[0]] or told
+
+
+def _until_reset(headers: httpx.Headers, window: str) -> float | None:
+    """By the vendor's own clock, so that ours may be wrong or simulated; a small number is already a difference.
+
+    None where it is not told, or told so that nobody can wait for it: Ashby was recorded with `+10000000014`.
+    """
     try:
-        reset = float(headers.get("x-ratelimit-reset", ""))
+        reset = float(headers.get(f"{window}-reset", ""))
         wait = reset if reset < 1_000_000 else reset - _date(headers)
     except (ValueError, TypeError):
         return None
-    return max(0.0, wait)
+    return max(0.0, wait) if wait < MEANT else None
 
 
 def _date(headers: httpx.Headers) -> float:
@@ -223,7 +241,5 @@ def _date(headers: httpx.Headers) -> float:
 
 
 def _exhausted(headers: httpx.Headers) -> float:
-    """How long to wait before the next request because this one used up the window."""
-    if headers.get("x-ratelimit-remaining", "").strip() != "0":
-        return 0.0
-    return min(LONGEST_WAIT, _until_reset(headers) or 1.0)
+    """How long to wait before the next request because this one used up a window."""
+    return max((min(LONGEST_WAIT, wait or 1.0) for used_up, wait in _windows(headers) if used_up), default=0.0)

@@ -207,12 +207,21 @@ def test_a_page_that_fails_for_good_leaves_cursor_and_watermark(bench: Bench) ->
     assert len(bench.log.of("watermark")) == 1
 
 
+#: Two limits: ten requests in ten seconds, which are used up, and two thousand.
+WORKABLE_S = {
+    "X-Rate-Limit-Remaining": "0",
+    "X-Rate-Limit-Reset": "1772539203",
+    "X-RateLimit-Remaining": "1915",
+    "X-RateLimit-Reset": "1772539260",
+}
+
 BAD_DAYS: dict[str, Callable[[httpx.Request], httpx.Response | None]] = {
     "5xx": lambda _: httpx.Response(503),
     "half a page": lambda _: httpx.Response(200, content=b'[{"id": 1', headers=DATE),
     "429 in seconds": lambda _: httpx.Response(429, headers={"Retry-After": "3"}),
     "429 by a date": lambda _: httpx.Response(429, headers={**DATE, "Retry-After": "Tue, 03 Mar 2026 12:00:03 GMT"}),
     "429 by the window": lambda _: httpx.Response(429, headers={**DATE, "X-RateLimit-Reset": "1772539203"}),
+    "429 by Workable's window": lambda _: httpx.Response(429, headers={**DATE, **WORKABLE_S}),
 }
 
 
@@ -235,12 +244,29 @@ def test_a_broken_connection_is_tried_again_and_given_up(bench: Bench) -> None:
     assert len(bench.fake.asked) == 4
 
 
-def test_a_used_up_window_is_waited_for(bench: Bench) -> None:
-    empty = {**DATE, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1772539220"}
-    bench.fake.bad = [lambda _: httpx.Response(200, json=[], headers=empty)]
+@pytest.mark.parametrize(
+    ("window", "pauses"),
+    [
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1772539220"}, [20.0]),
+        ({"X-RateLimit-Remaining": "0"}, [1.0]),
+        ({"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "7"}, [7.0]),
+        (WORKABLE_S, [3.0]),
+        ({"X-RateLimit-Remaining": "4", "X-RateLimit-Reset": "1772539220"}, []),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "+10000000014"}, [1.0]),  # as Ashby writes it
+    ],
+)
+def test_a_used_up_window_is_waited_for(bench: Bench, window: dict[str, str], pauses: list[float]) -> None:
+    bench.fake.bad = [lambda _: httpx.Response(200, json=[], headers={**DATE, **window})]
     bench.polled = ("scorecards", "jobs")
     assert bench.poll()
-    assert bench.pauses == [20.0]
+    assert bench.pauses == pauses
+
+
+def test_a_limit_that_nobody_can_wait_for_is_asked_again_soon(bench: Bench) -> None:
+    window = {**DATE, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "+10000000014"}
+    bench.fake.bad = [lambda _: httpx.Response(429, headers=window)]
+    assert bench.poll()
+    assert len(bench.pauses) == 1 and bench.pauses[0] < 5
 
 
 def test_an_expired_token_is_fetched_anew_between_two_pages(bench: Bench) -> None:
