@@ -141,9 +141,20 @@ class FakeMerge(Fake):
         return {k: v["id"] if isinstance(v, dict) and k not in whole else v for k, v in one.items()}
 
 
+def _on_site(posting: dict[str, Any], query: dict[str, str]) -> bool:
+    """Whether a list of Lever's postings has this one."""
+    channels = posting.get("distributionChannels") or ["public"]
+    if channel := query.get("distributionChannel"):
+        return posting["state"] == query.get("state", posting["state"]) and channel in channels
+    return posting["state"] != "published" or "public" in channels
+
+
 @dataclass
 class FakeLever(Fake):
-    """`{data, hasNext, next}` with an opaque offset; relations only where `expand` asks; confidential only where asked for."""
+    """`{data, hasNext, next}` with an opaque offset; relations only where `expand` asks; confidential only where asked for.
+
+    Postings that are published on the internal job site only are in the list of that site alone.
+    """
 
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -159,6 +170,8 @@ class FakeLever(Fake):
         found = [one for one in self.lists[path] if one.get("updatedAt", 0) >= int(query.get("updated_at_start", "0"))]
         if query.get("confidentiality") != "all":
             found = [one for one in found if one.get("confidentiality") != "confidential"]
+        if path == "/postings":
+            found = [one for one in found if _on_site(one, query)]
         if path == "/opportunities" and "applications" not in query.get("expand", ""):
             found = [
                 {**one, "applications": [a["id"] for a in one["applications"]]} if "applications" in one else one for one in found

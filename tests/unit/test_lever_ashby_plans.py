@@ -39,7 +39,16 @@ def lever_api(**lists: Any) -> FakeLever:
             "/stages": [{"id": stage, "text": text} for stage, text in one["stageNames"].items()],
             "/archive_reasons": [{"id": "other", "text": "Withdrew", "type": "non-hired"}, one["archiveReason"]],
             "/requisitions": [{**BODIES["lever", "record.requisitions"], "id": f"r{n}", "updatedAt": 1} for n in range(3)],
-            "/postings": [{**BODIES["lever", "record.postings"], "id": f"p{n}"} for n in range(3)],
+            "/postings": [
+                *({**BODIES["lever", "record.postings"], "id": f"p{n}"} for n in range(3)),
+                {
+                    **BODIES["lever", "record.postings"],
+                    "id": "inside",
+                    "state": "published",
+                    "distributionChannels": ["internal"],
+                },
+                {**BODIES["lever", "record.postings"], "id": "draft", "state": "draft", "distributionChannels": ["internal"]},
+            ],
             "/users": [{**BODIES["lever", "record.users"], "id": f"u{n}"} for n in range(3)],
             **parts,
             **lists,
@@ -97,7 +106,7 @@ def test_there_is_a_plan_for_each_record_type_of_the_connectors() -> None:
     [
         ("lever", "opportunities", ["o0", "o1", "o2", "o3"]),  # o1 is confidential
         ("lever", "requisitions", ["r0", "r1", "r2"]),  # whatever their updatedAt
-        ("lever", "postings", ["p0", "p1", "p2"]),
+        ("lever", "postings", ["p0", "p1", "p2", "draft", "inside"]),
         ("lever", "users", ["u0", "u1", "u2"]),
         ("lever", "feedback", [f"f{n}{k}" for n in range(4) for k in range(3)]),
         ("lever", "interviews", [f"i{n}{k}" for n in range(4) for k in range(3)]),
