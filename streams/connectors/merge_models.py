@@ -171,13 +171,13 @@ def interview(source: Source, node: Node) -> list[Fact]:
 
 
 def scorecard(source: Source, node: Node) -> list[Fact]:
-    """A submitted scorecard; one without `submitted_at` is a draft."""
+    """A submitted scorecard; one without `submitted_at` is a draft. Whose it is is optional: then it is nobody's."""
     native, submitted_at = node.required_id("id"), node.instant("submitted_at")
     if submitted_at is None:
         return []
-    app, person = _id(node, "application"), _id(node, "interviewer")
-    if app is None or person is None:
-        raise node.missing("application" if app is None else "interviewer")
+    app = _id(node, "application")
+    if app is None:
+        raise node.missing("application")
     rating = node.word(VOCABULARY["recommendation"], "overall_recommendation")
     rated = rating not in (None, VOCABULARY["not_rated"])
     attributes = {"scorecard_id": native, "rating": rating, "rated": rated, "complete": rated}
@@ -188,7 +188,7 @@ def scorecard(source: Source, node: Node) -> list[Fact]:
             (native,),
             application=app,
             interview=_id(node, "interview"),
-            person=person,
+            person=_id(node, "interviewer"),
             attributes=attributes,
         )
     ]

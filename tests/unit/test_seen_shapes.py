@@ -450,3 +450,9 @@ def test_greenhouse_an_answer_that_is_no_text_costs_no_scorecard(answer: Any, re
 @pytest.mark.parametrize("event", ["Department.changed", "JobPosting.added", "EEOC.removed", "Tag.changed", "Activity.added"])
 def test_merge_models_that_no_clock_knows_are_no_dead_letters(event: str) -> None:
     assert read("merge", "webhook.x", {"hook": {"event": event}, "linked_account": {"id": "l"}, "data": {"id": "d1"}}) == []
+
+
+def test_merge_a_scorecard_may_be_nobody_s() -> None:
+    card = {"id": "s", "application": "a", "interviewer": None, "submitted_at": "2026-03-11T09:30:00Z"}
+    [fact] = read("merge", "record.scorecards", card)
+    assert (fact.kind, fact.person) == ("scorecard.submitted", None)
