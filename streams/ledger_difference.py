@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, DateTime, String, Text, cast, select, type_coerce
+from sqlalchemy import Column, Connection, Select, Table, Text, cast, select
 
 from schemas.outcome import ApplicationState, Obligation, Verdict
 from streams.difference import GONE, no_longer
 from streams.ledger_rows import HELD, SAID, STATE, Row, chunks, holdings_of, rows_of
-from streams.ledger_tables import UtcInstant, application, obligation
+from streams.ledger_tables import UtcInstant, application, holding, obligation
 from streams.receipt import Body, Held, Said
 
 VERSIONS = ("policy_version", "calendar_version", "people_version")
@@ -115,36 +118,56 @@ def obligations(conn: Connection, place: Place, requisitions: Iterable[str], giv
 def _to_look_at(conn: Connection, place: Place, requisitions: Sequence[str], bodies: dict[str, Said]) -> Iterator[str]:
     """Ids of rows that are not to the byte what an ended obligation says; the others are taken out of `bodies`.
 
-    Nearly all of a ledger has ended and is as it was written, and reading a row as it is stored costs a quarter of decoding it.
+    Nearly all of a ledger has ended and is as it was written.
     """
-    stored = _stored(conn)
-    for some in chunks(requisitions):
-        query = select(*stored).where(obligation.c.requisition_id.in_(some))
-        for row in conn.execute(query):
-            said = bodies.get(row[0])
-            if said is not None and tuple(row) == _as_stored(said, place, conn.dialect.name):
-                del bodies[row[0]]
-            else:
-                yield row[0]
+    query = select(*(obligation.c[name] for name in SAID), obligation.c.source_partition, cast(obligation.c.receipt, Text))
+    for row in _stored(conn, query, obligation.c.requisition_id, requisitions):
+        said = bodies.get(row[0])
+        if said is not None and row == _as_stored(said, place, conn.dialect.name):
+            del bodies[row[0]]
+        else:
+            yield row[0]
 
 
-def _stored(conn: Connection) -> list[Any]:
-    instants: Any = String() if conn.dialect.name == "sqlite" else DateTime(timezone=True)
-    columns = [
-        type_coerce(obligation.c[name], instants) if isinstance(obligation.c[name].type, UtcInstant) else obligation.c[name]
-        for name in SAID
-    ]
-    return [*columns, obligation.c.source_partition, cast(obligation.c.receipt, Text)]
+def _stored(conn: Connection, query: Select[Any], key: Column[Any], ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows as the driver gives them: decoding one costs more than reading it."""
+    for some in chunks(ids):
+        with conn.execute(query.where(key.in_(some))) as result:
+            cursor: Any = result.cursor
+            yield from cursor
 
 
 def _as_stored(said: Said, place: Place, dialect: str) -> tuple[Any, ...] | None:
     body = said.body()
     if "ended_at" not in body:
         return None
-    row = [body.get(name) for name in SAID]
+    receipt = orjson.dumps(body["receipt"], option=orjson.OPT_UTC_Z).decode()
+    return *_values(body, SAID, INSTANTS, dialect), place.partition, receipt
+
+
+def _values(body: Body, names: Sequence[str], instants: Sequence[int], dialect: str) -> list[Any]:
+    """What `body` says under `names`, as it is stored; `instants`: which of them are."""
+    row = list(map(body.get, names))
     if dialect == "sqlite":
-        row = [one.isoformat(timespec="microseconds") if isinstance(one, datetime) else one for one in row]
-    return *row, place.partition, orjson.dumps(body["receipt"], option=orjson.OPT_UTC_Z).decode()
+        for number in instants:
+            if row[number] is not None:
+                row[number] = _text(row[number])
+    return row
+
+
+def _instants(table: Table, names: Iterable[str]) -> tuple[int, ...]:
+    return tuple(number for number, name in enumerate(names) if isinstance(table.c[name].type, UtcInstant))
+
+
+INSTANTS = _instants(obligation, SAID)
+INSTANTS_OF_STATE = _instants(application, STATE)
+INSTANTS_OF_HELD = _instants(holding, HELD.values())
+
+
+@lru_cache(maxsize=4096)  # the obligations of one application tell of the same instants
+def _text(at: datetime) -> str:
+    """As `UtcInstant` has SQLite keep it; a body has its instants in UTC."""
+    return at.isoformat(timespec="microseconds")
 
 
 def without_facts(
@@ -160,9 +183,12 @@ def without_facts(
         place = places.get(row["source_partition"], Place(row["source_partition"], row["source_offset"]))
         if _is_left_over(row) and not place.is_newer(row):
             yield _not_from_facts(row, place)
-    for row in map(dict, conn.execute(select(application)).mappings()):
+    a = application.c
+    pairs = conn.execute(select(a.application_id, a.requisition_id))
+    unjudged = [key for key, requisition in pairs if not judged(key, requisition)]
+    for row in rows_of(conn, application, a.application_id, unjudged):
         place = places.get(row["source_partition"], Place(row["source_partition"], row["source_offset"]))
-        if not place.is_newer(row) and not judged(row["application_id"], row["requisition_id"]):
+        if not place.is_newer(row):
             yield _application_not_from_facts(row, place)
 
 
@@ -256,6 +282,7 @@ def applications(conn: Connection, place: Place, given: Iterable[Held]) -> Itera
     of it only who knows all partitions can say.
     """
     bodies = {state.subject: state for state in given}
+    _leave_out_what_is_as_stored(conn, place, bodies)
     ids = list(bodies)
     held = holdings_of(conn, ids)
     for row in rows_of(conn, application, application.c.application_id, ids):
@@ -276,6 +303,21 @@ def applications(conn: Connection, place: Place, given: Iterable[Held]) -> Itera
         subject = (key, place.partition, body["requisition_id"], key)
         missing = Difference(Cause.MISSING, *subject, by_facts=body["state"], body=body, fingerprint=state.fingerprint)
         yield missing, None
+
+
+def _leave_out_what_is_as_stored(conn: Connection, place: Place, bodies: dict[str, Held]) -> None:
+    """Nearly all applications are in the ledger as they are said; these are taken out of `bodies`."""
+    ids, h, dialect = list(bodies), holding.c, conn.dialect.name
+    holdings = select(h.application_id, *(h[column] for column in HELD.values())).order_by(h.application_id, h.seq)
+    ordered = _stored(conn, holdings, h.application_id, ids)
+    held = {key: [row[1:] for row in rows] for key, rows in groupby(ordered, itemgetter(0))}
+    states = select(*(application.c[name] for name in STATE), application.c.source_partition)
+    for row in _stored(conn, states, application.c.application_id, ids):
+        key = row[STATE.index("application_id")]
+        body = bodies[key].body()
+        told = [tuple(_values(one, tuple(HELD), INSTANTS_OF_HELD, dialect)) for one in body["holdings"]]
+        if row == (*_values(body, STATE, INSTANTS_OF_STATE, dialect), place.partition) and held.get(key, []) == told:
+            del bodies[key]
 
 
 def _state_differs(row: Row, held: list[Row], body: Body) -> tuple[str, ...]:

@@ -1,0 +1,111 @@
+"""A row of the ledger that was altered in any one column is found, whatever the column, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, Boolean, Column, Engine, Integer, Table, insert, select, update
+
+from schemas.fact import Fact
+from schemas.outcome import Outcome
+from streams import ledger
+from streams.ledger_database import snapshot, writing
+from streams.ledger_difference import Cause, Difference, Place, applications, obligations
+from streams.ledger_rows import HELD, SAID, STATE, application_rows, place, said
+from streams.ledger_tables import UtcInstant, application, holding, obligation
+from streams.obligations import Evaluation, apart, evaluate_application
+from tests.hiring import hiring
+from tests.stories import agreement
+
+MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+PLACE = Place(3, 70)
+KEYS = {"obligation_id", "application_id"}  #: with another one it is another row: that is `missing` and `not_from_facts`
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    sqlite = request.param == "sqlite"
+    engine = ledger.open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}" if sqlite else request.getfixturevalue("postgres"))
+    yield engine
+    engine.dispose()
+
+
+def judged() -> Evaluation:
+    """One requisition whose applications have ended, and one that runs."""
+    facts: list[Fact] = hiring(requisitions=1, applications=12, start=MONDAY, seed=5)
+    own, of = apart(facts)
+    found = Evaluation()
+    for them in of.values():
+        found += evaluate_application(own, them, agreement(), {}, MONDAY + timedelta(days=40))
+    return found
+
+
+def write(engine: Engine, evaluation: Evaluation) -> None:
+    where = {"source_partition": PLACE.partition, "source_offset": PLACE.offset, "learned_at": MONDAY}
+    with writing(engine) as conn:
+        for one in evaluation.said:
+            body = one.obligation()
+            told = Outcome(outcome_id=one.subject, body=body, **where)
+            row = {**said(body), "receipt": body.receipt.model_dump(mode="json", exclude_none=True), "digest": body.digest}
+            conn.execute(insert(obligation), [{**row, **place(told), "revision_no": 1}])
+        for held in evaluation.held:
+            state = held.state()
+            row, holdings = application_rows(Outcome(outcome_id=held.subject, body=state, **where), state, state.digest)
+            conn.execute(insert(application), [row])
+            conn.execute(insert(holding), holdings)
+
+
+def differences(engine: Engine, evaluation: Evaluation) -> list[Difference]:
+    requisitions = {one.judged.obligation_id.split(":")[1] for one in evaluation.said}
+    with snapshot(engine) as conn:
+        found = list(obligations(conn, PLACE, requisitions, evaluation.said))
+        return found + [difference for difference, _ in applications(conn, PLACE, evaluation.held)]
+
+
+def another(column: Column[Any], value: Any) -> Any:
+    """A value of the column's type that is not this one, and as near to it as may be."""
+    if isinstance(column.type, UtcInstant):
+        return MONDAY if value is None else value + timedelta(microseconds=1)
+    if isinstance(column.type, JSON):
+        return {**value, "target": value["target"] + "."}
+    if isinstance(column.type, Boolean):
+        return not value
+    return value + 1 if isinstance(column.type, Integer) else f"{value or ''}."
+
+
+def altered_one_by_one(engine: Engine, evaluation: Evaluation, table: Table, names: list[str], rows: list[Any]) -> None:
+    keys = list(table.primary_key)
+    for name in names:
+        for row in rows:
+            where = [key == row[key.name] for key in keys]
+            with writing(engine) as conn:
+                conn.execute(update(table).where(*where).values({name: another(table.c[name], row[name])}))
+            found = differences(engine, evaluation)
+            # where an application was judged is in no digest of it
+            cause = Cause.OTHER if (table, name) == (application, "source_partition") else Cause.ALTERED
+            assert [(one.subject, one.cause) for one in found] == [(row[keys[0].name], cause)], name
+            with writing(engine) as conn:
+                conn.execute(update(table).where(*where).values({name: row[name]}))
+
+
+def test_any_altered_column_is_found(engine: Engine) -> None:
+    evaluation = judged()
+    write(engine, evaluation)
+    assert differences(engine, evaluation) == []
+    with engine.connect() as conn:
+        rows = [dict(row) for row in conn.execute(select(obligation).order_by(obligation.c.obligation_id)).mappings()]
+        states = [dict(row) for row in conn.execute(select(application)).mappings()]
+        held = [dict(row) for row in conn.execute(select(holding)).mappings()]
+    ended = next(row for row in rows if row["ended_at"] and row["deadline"])
+    running = next(row for row in rows if not row["ended_at"])
+    compared = [name for name in (*SAID, "receipt", "source_partition") if name not in KEYS]
+    altered_one_by_one(engine, evaluation, obligation, compared, [ended])
+    moving = {"elapsed_us", "business_us"}
+    altered_one_by_one(engine, evaluation, obligation, [name for name in compared if name not in moving], [running])
+    state = [name for name in (*STATE, "source_partition") if name not in KEYS]
+    altered_one_by_one(engine, evaluation, application, state, [states[0]])
+    altered_one_by_one(engine, evaluation, holding, list(HELD.values()), [held[0], held[-1]])
