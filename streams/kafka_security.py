@@ -55,6 +55,14 @@ def connection(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def asynchronous(settings: Settings) -> dict[str, Any]:
+    """The same as aiokafka's clients take it."""
+    found = connection(settings)
+    if "sasl_oauth_token_provider" in found:
+        found["sasl_oauth_token_provider"] = _async_tokens(found["sasl_oauth_token_provider"])
+    return found
+
+
 def broker_credentials(settings: Settings) -> Any:
     """The same for Faust's `broker_credentials`; None for PLAINTEXT. Raises InvalidConfiguration as `connection` does."""
     import faust
@@ -92,9 +100,7 @@ def _refuses(settings: Settings) -> bool:
     from aiokafka.errors import AuthenticationFailedError, AuthenticationMethodNotSupported, SaslAuthenticationFailed
     from aiokafka.errors import KafkaError as AioKafkaError
 
-    options = {name: value for name, value in connection(settings).items() if name != "bootstrap_servers"}
-    if "sasl_oauth_token_provider" in options:
-        options["sasl_oauth_token_provider"] = _async_tokens(options["sasl_oauth_token_provider"])
+    options = {name: value for name, value in asynchronous(settings).items() if name != "bootstrap_servers"}
 
     async def ask() -> bool:
         for address in settings.brokers.split(","):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -162,7 +163,7 @@ def _go_on_or_begin(folder: Path, settings: Settings, agreement: Agreement) -> N
 def _recompute_all(shares: Sequence[Share], workers: int | None, progress: Progress) -> None:
     if not shares:
         return
-    context = get_context("spawn")  # a fork would share the connections of this process
+    context = _processes()
     counters = context.Array("q", 2 * (1 + max(share.partition for share in shares)), lock=False)
     tasks = (progress.add_task("reading ats.facts"), progress.add_task("judging and comparing"))
     total = _records(shares)
@@ -192,6 +193,13 @@ def _recompute_all(shares: Sequence[Share], workers: int | None, progress: Progr
                     future.result()
         except BrokenProcessPool:
             raise BrokenOff("a process of the rebuild was killed: run it again, it goes on with what is left") from None
+
+
+def _processes() -> ForkServerContext:
+    """How processes are begun: from one that has imported what they need and has no connections, unlike this one."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([recompute.__module__])
+    return context
 
 
 def _records(shares: Sequence[Share]) -> int:

@@ -11,9 +11,11 @@ import os
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from multiprocessing import parent_process
 from pathlib import Path
@@ -21,7 +23,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from schemas.outcome import outcome_id
 from streams import ledger, ledger_difference
@@ -36,7 +38,7 @@ from streams.settings import Settings
 from streams.tracker_state import TrackerState
 from streams.whole_topic import end_of, one_partition, reader
 
-RARELY = (200_000, 50, 1_000)  #: garbage is collected in this process: what is judged leaves nearly none
+MAPPED = 1 << 31  #: bytes of a SQLite file that are read without a copy: a row from anywhere in it takes a quarter less
 TOGETHER = 2_000  #: bodies compared with the ledger at once
 
 
@@ -94,6 +96,7 @@ def begin(counters: Any) -> None:
     """Of each process: where it tells how far it is. It ends with the process that began it, however that one ends."""
     global shown  # noqa: PLW0603 - how multiprocessing hands shared memory to a worker
     shown = counters
+    _installation.cache_clear()
     if (parent := parent_process()) is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
@@ -104,21 +107,39 @@ def _follow(parent: Any) -> None:
     os._exit(1)
 
 
+@lru_cache(maxsize=1)
+def _installation(deploy_dir: Path) -> tuple[Agreement, Mapping[str, frozenset[str]]]:
+    """What is judged by: the agreement, and the kinds that each source declares. Read once by each process."""
+    return load_agreement(deploy_dir), declared_kinds(load_sources(deploy_dir))
+
+
 def recompute(share: Share) -> None:
     """The whole of one partition, into two files of the folder: differences, and the result. Raises Behind, Unreachable."""
-    result = _recompute(share)
+    with _little_garbage():
+        result = _recompute(share)
     result.save(share.folder / f"{share.partition}.result")
 
 
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Garbage is looked for only when `_compare` has nothing in hand: while a batch lives nearly nothing of it is garbage."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
 def _recompute(share: Share) -> Result:
-    settings, number, often = share.settings, share.partition, gc.get_threshold()
-    agreement = load_agreement(settings.deploy_dir)
-    part = Partition(declared_kinds(load_sources(settings.deploy_dir)))
+    settings, number = share.settings, share.partition
+    agreement, declared = _installation(settings.deploy_dir)
+    part = Partition(declared)
     result = Result(number)
     with reader(settings) as consumer:
         facts = settings.topic("ats.facts")
         result.end = end_of(consumer, facts, number)
-        for records in one_partition(consumer, facts, number, result.end):
+        for records in one_partition(settings, facts, number, result.end):
             for record in records:
                 part.take(record.key, record.value or b"")
             _show(2 * number, part.records)
@@ -126,19 +147,23 @@ def _recompute(share: Share) -> Result:
         if not part.records:
             (share.folder / f"{number}.jsonl").touch()
             return result
-        gc.freeze()  # what was read stays to the end: nothing to look through again and again (measured: a tenth of the time)
-        gc.set_threshold(*RARELY)
         result.as_of = part.as_of()
         state = TrackerState(consumer, settings, number)
-        engine = connect(settings.ledger)
+        engine = _read_only(settings)
         try:
             _wait(share, consumer, state, engine, result.end)
+            gc.freeze()  # what was read stays to the end
             _compare(share, part, agreement, state, engine, result)
         finally:
             engine.dispose()
-    gc.unfreeze()
-    gc.set_threshold(*often)
     return result
+
+
+def _read_only(settings: Settings) -> Engine:
+    engine = connect(settings.ledger)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA mmap_size={MAPPED}"))
+    return engine
 
 
 def _show(place: int, value: int) -> None:
@@ -212,6 +237,7 @@ def _compare(share: Share, part: Partition, agreement: Agreement, state: Tracker
             judged += together.records
             _show(2 * share.partition + 1, judged)
             together = _Together()
+            gc.collect(0)
     temporary.rename(share.folder / f"{share.partition}.jsonl")
 
 

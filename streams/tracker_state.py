@@ -20,8 +20,8 @@ class TrackerState:
     """Rows as of the last `catch_up`; use it as the `Read` of `tracker_rows.Rows`."""
 
     def __init__(self, consumer: Any, settings: Settings, partition: int) -> None:
-        """`consumer` is ours alone."""
-        self._consumer = consumer
+        """`consumer` is asked for the changelog's end."""
+        self._consumer, self._settings = consumer, settings
         self._topic, self._partition = f"{settings.app_id}-track-state-changelog", partition
         self._rows: dict[bytes, bytes] = {}
         self._decoded = Rows(self, {})
@@ -37,7 +37,7 @@ class TrackerState:
     def catch_up(self) -> Meta:
         """Read on to the changelog's end as it is now; how far the tracker is. Raises Unreachable."""
         end = end_of(self._consumer, self._topic, self._partition)
-        for records in one_partition(self._consumer, self._topic, self._partition, end, self._next):
+        for records in one_partition(self._settings, self._topic, self._partition, end, self._next):
             for record in records:
                 if record.value is None:
                     self._rows.pop(record.key, None)

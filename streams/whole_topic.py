@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.errors import KafkaError as AioKafkaError
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
@@ -23,7 +27,7 @@ def reachable(settings: Settings) -> Iterator[None]:
     """Turns Kafka's errors of all kinds into Unreachable."""
     try:
         yield
-    except (KafkaError, OSError) as error:
+    except (KafkaError, AioKafkaError, OSError) as error:
         raise kafka_security.unreachable(settings, error) from error
 
 
@@ -75,17 +79,43 @@ def end_of(consumer: Any, topic: str, number: int) -> int:
     return end
 
 
-def one_partition(consumer: Any, topic: str, number: int, end: int, start: int = 0) -> Iterator[list[Any]]:
-    """Records of a partition from `start` on and before `end`, in order, in the pieces they come in. Raises Unreachable."""
-    partition = TopicPartition(topic, number)
-    consumer.assign([partition])
-    consumer.seek(partition, start)
-    if start == 0:
-        consumer.seek_to_beginning(partition)
-    heard = monotonic()
-    while consumer.position(partition) < end:
-        for records in consumer.poll(timeout_ms=500).values():
+def one_partition(settings: Settings, topic: str, number: int, end: int, start: int = 0) -> Iterator[list[Any]]:
+    """Records of a partition from `start` on and before `end`, in order, in the pieces they come in. Raises Unreachable.
+
+    By aiokafka, whose compiled reader takes a quarter of kafka-python's time for a record. Not to be called in a running loop.
+    """
+    if start >= end:
+        return
+    partition = AioTopicPartition(topic, number)
+    with reachable(settings), asyncio.Runner() as loop:
+        consumer = loop.run(_consumer(settings))
+        try:
+            loop.run(_begin(consumer, partition, start))
             heard = monotonic()
-            yield records if records[-1].offset < end else [record for record in records if record.offset < end]
-        if monotonic() - heard > ANSWER_SECONDS:
-            raise Unreachable(f"Kafka stopped answering while {topic}:{number} was read")
+            while loop.run(consumer.position(partition)) < end:
+                for records in loop.run(consumer.getmany(partition, timeout_ms=500)).values():
+                    heard = monotonic()
+                    yield records if records[-1].offset < end else [record for record in records if record.offset < end]
+                if monotonic() - heard > ANSWER_SECONDS:
+                    raise Unreachable(f"Kafka stopped answering while {topic}:{number} was read")
+        finally:
+            loop.run(consumer.stop())
+
+
+async def _consumer(settings: Settings) -> Any:
+    return AIOKafkaConsumer(
+        **kafka_security.asynchronous(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_bytes=FETCH_BYTES,
+    )
+
+
+async def _begin(consumer: Any, partition: AioTopicPartition, start: int) -> None:
+    await consumer.start()
+    consumer.assign([partition])
+    if start == 0:
+        await consumer.seek_to_beginning(partition)
+    else:
+        consumer.seek(partition, start)

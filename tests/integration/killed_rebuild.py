@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import parent_process
 from typing import Any
 
 from streams import rebuild_apply, rebuild_partition, recomputed
@@ -21,6 +22,12 @@ POINT = "KILLED_REBUILD"  #: the variable that tells the processes of the pool
 
 def die(pid: int | None = None) -> None:
     os.kill(pid or os.getpid(), signal.SIGKILL)
+
+
+def begun_by() -> int | None:
+    """Of a process of the pool: the rebuild itself, and not the one that processes are begun from."""
+    parent = parent_process()
+    return None if parent is None else parent.pid
 
 
 def _before(module: Any, name: str, number: int, deed: Callable[[], None]) -> None:
@@ -39,7 +46,7 @@ def _before(module: Any, name: str, number: int, deed: Callable[[], None]) -> No
 def arm(point: str) -> None:
     match point:
         case "reading":
-            _before(recomputed.Partition, "take", 40, lambda: die(os.getppid()))
+            _before(recomputed.Partition, "take", 40, lambda: die(begun_by()))
         case "judging":
             _before(rebuild_partition, "judge", 6, die)
         case "sent":

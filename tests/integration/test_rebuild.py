@@ -276,7 +276,7 @@ def as_the_facts_give(here: Running) -> None:
             state, part = TrackerState(consumer, here.settings, number), Partition(declared(here.settings))
             state.catch_up()
             topic = here.settings.topic("ats.facts")
-            for records in one_partition(consumer, topic, number, end_of(consumer, topic, number)):
+            for records in one_partition(here.settings, topic, number, end_of(consumer, topic, number)):
                 for record in records:
                     part.take(record.key, record.value)
             for values in part.requisitions.values():
