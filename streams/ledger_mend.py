@@ -18,7 +18,7 @@ from streams.ledger_difference import Cause
 from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, place, rows_of, said, upsert
 from streams.ledger_tables import application, holding, obligation, rebuilt, revision
 
-TOLD = (*SAID, "receipt", "digest")
+TOLD = (*SAID, "source_partition", "receipt", "digest")
 
 
 def write(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]], tally: Counter[str]) -> None:

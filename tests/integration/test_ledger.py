@@ -146,6 +146,14 @@ def test_what_rebuild_says_mends_a_row_that_was_altered_or_lost(engine: Engine) 
     assert sorted(causes) == [(f"review_candidate:{key}:1", 2, "damaged") for key in ("a1", "a2")]
 
 
+def test_what_rebuild_says_mends_a_row_that_names_another_partition(engine: Engine) -> None:
+    deliver(engine, outcome(an_obligation(), 10))
+    with writing(engine) as conn:
+        conn.execute(update(obligation).values(source_partition=5))
+    assert deliver(engine, outcome(an_obligation(), 10, rebuilt="altered", learned_at=T0 + timedelta(days=1))) == {"applied": 1}
+    assert current(engine)["source_partition"] == 0
+
+
 def test_what_rebuild_says_yields_to_newer_knowledge(engine: Engine) -> None:
     deliver(engine, outcome(an_obligation(verdict=Verdict.MET), 20))
     assert deliver(engine, outcome(an_obligation(verdict=Verdict.OVERDUE), 19, rebuilt="verdict")) == {"stale": 1}
