@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -123,36 +120,27 @@ def _to_look_at(conn: Connection, place: Place, requisitions: Sequence[str], bod
     query = select(*(obligation.c[name] for name in SAID), obligation.c.source_partition, cast(obligation.c.receipt, Text))
     for row in _stored(conn, query, obligation.c.requisition_id, requisitions):
         said = bodies.get(row[0])
-        if said is not None and row == _as_stored(said, place, conn.dialect.name):
+        if said is not None and _decoded(row, INSTANTS) == _as_stored(said, place):
             del bodies[row[0]]
         else:
             yield row[0]
 
 
 def _stored(conn: Connection, query: Select[Any], key: Column[Any], ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows as the driver gives them: decoding one costs more than reading it."""
+    """Rows as the driver gives them: as SQLAlchemy's one costs more than to read it."""
     for some in chunks(ids):
         with conn.execute(query.where(key.in_(some))) as result:
             cursor: Any = result.cursor
             yield from cursor
 
 
-def _as_stored(said: Said, place: Place, dialect: str) -> tuple[Any, ...] | None:
-    body = said.body()
-    if "ended_at" not in body:
-        return None
-    receipt = orjson.dumps(body["receipt"], option=orjson.OPT_UTC_Z).decode()
-    return *_values(body, SAID, INSTANTS, dialect), place.partition, receipt
-
-
-def _values(body: Body, names: Sequence[str], instants: Sequence[int], dialect: str) -> list[Any]:
-    """What `body` says under `names`, as it is stored; `instants`: which of them are."""
-    row = list(map(body.get, names))
-    if dialect == "sqlite":
-        for number in instants:
-            if row[number] is not None:
-                row[number] = _text(row[number])
-    return row
+def _decoded(row: Sequence[Any], instants: Sequence[int]) -> list[Any]:
+    """The values of a row whose `instants` are the text that SQLite has of them, or instants already."""
+    told = list(row)
+    for number in instants:
+        if isinstance(told[number], str):
+            told[number] = datetime.fromisoformat(told[number])
+    return told
 
 
 def _instants(table: Table, names: Iterable[str]) -> tuple[int, ...]:
@@ -164,10 +152,11 @@ INSTANTS_OF_STATE = _instants(application, STATE)
 INSTANTS_OF_HELD = _instants(holding, HELD.values())
 
 
-@lru_cache(maxsize=4096)  # the obligations of one application tell of the same instants
-def _text(at: datetime) -> str:
-    """As `UtcInstant` has SQLite keep it; a body has its instants in UTC."""
-    return at.isoformat(timespec="microseconds")
+def _as_stored(said: Said, place: Place) -> list[Any] | None:
+    body = said.body()
+    if "ended_at" not in body:
+        return None
+    return [*map(body.get, SAID), place.partition, orjson.dumps(body["receipt"], option=orjson.OPT_UTC_Z).decode()]
 
 
 def without_facts(
@@ -307,16 +296,18 @@ def applications(conn: Connection, place: Place, given: Iterable[Held]) -> Itera
 
 def _leave_out_what_is_as_stored(conn: Connection, place: Place, bodies: dict[str, Held]) -> None:
     """Nearly all applications are in the ledger as they are said; these are taken out of `bodies`."""
-    ids, h, dialect = list(bodies), holding.c, conn.dialect.name
-    holdings = select(h.application_id, *(h[column] for column in HELD.values())).order_by(h.application_id, h.seq)
-    ordered = _stored(conn, holdings, h.application_id, ids)
-    held = {key: [row[1:] for row in rows] for key, rows in groupby(ordered, itemgetter(0))}
+    ids, h = list(bodies), holding.c
+    holdings = select(*(h[column] for column in HELD.values()), h.application_id).order_by(h.application_id, h.seq)
+    held: dict[str, list[list[Any]]] = {}
+    for row in _stored(conn, holdings, h.application_id, ids):
+        *told, key = _decoded(row, INSTANTS_OF_HELD)
+        held.setdefault(key, []).append(told)
     states = select(*(application.c[name] for name in STATE), application.c.source_partition)
     for row in _stored(conn, states, application.c.application_id, ids):
         key = row[STATE.index("application_id")]
         body = bodies[key].body()
-        told = [tuple(_values(one, tuple(HELD), INSTANTS_OF_HELD, dialect)) for one in body["holdings"]]
-        if row == (*_values(body, STATE, INSTANTS_OF_STATE, dialect), place.partition) and held.get(key, []) == told:
+        same = _decoded(row, INSTANTS_OF_STATE) == [*map(body.get, STATE), place.partition]
+        if same and held.get(key, []) == [[*map(one.get, HELD)] for one in body["holdings"]]:
             del bodies[key]
 
 
