@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -91,7 +92,7 @@ class Fold:
         self._loaded: dict[bytes, Row] = {}
         self._done: set[bytes] = set()
         self._completeness: Completeness = {}
-        self._outcomes: dict[str, tuple[str, Body]] = {}
+        self._outcomes: dict[str, bytes] = {}
         self._told = False  #: a tick or watermark is among the records
         self._silences: list[Silence] = []
 
@@ -99,6 +100,10 @@ class Fold:
     def as_of(self) -> int:
         """The instant at which this batch is judged."""
         return self.meta.as_of if self.meta.as_of is not None else 0
+
+    @cached_property
+    def _judged_at(self) -> datetime:
+        return instant_of(self.as_of)  # all records are taken by now
 
     @cached_property
     def marks(self) -> dict[str, dict[str, int]]:
@@ -234,7 +239,7 @@ class Fold:
             return False
         row.facts = merged
         try:
-            look_ahead(merged, self.agreement.people, instant_of(self.as_of))
+            look_ahead(merged, self.agreement.people, self._judged_at)
             self._judge(key, new_facts=True)
         except BAD_FACT:
             row.facts = before
@@ -323,9 +328,9 @@ class Fold:
         row = self._row(key)
         evaluation = self._evaluate(key, row)
         self._done.add(key)
-        news = list(difference(row.published, evaluation))
-        for subject, changed, body in news:
-            self._outcomes[subject] = (changed, body)
+        news = False
+        for subject, changed, body in difference(row.published, evaluation):
+            news, self._outcomes[subject] = True, self._outcome(subject, changed, body)
         due = None if evaluation.next_due is None else micros(evaluation.next_due)
         waits = self._waits(requisition_of(key), evaluation)
         if key.startswith(b"r") and due is None and not waits:
@@ -345,7 +350,7 @@ class Fold:
         return self.as_of + LATER_US  # should something of it still be open
 
     def _evaluate(self, key: bytes, row: Row) -> Evaluation:
-        requisition_id, as_of = requisition_of(key), instant_of(self.as_of)
+        requisition_id, as_of = requisition_of(key), self._judged_at
         if key.startswith(b"a"):
             own = self._row(requisition_key(requisition_id)).facts
             return evaluate_application(own, row.facts, self.agreement, self._completeness, as_of)
@@ -374,20 +379,22 @@ class Fold:
 
     def _finish(self) -> Step:
         if self._told:
-            self._outcomes["progress"] = ("", self._progress().model_dump(exclude_none=True))
-        learned_at, offset = instant_of(self.as_of), self.offset
-        for subject, (changed, body) in self._outcomes.items():
-            outcome = {
-                "outcome_id": outcome_id(subject, changed, self.partition, offset),
-                "source_partition": self.partition,
-                "source_offset": offset,
-                "learned_at": learned_at,
-                "body": body,
-            }
-            value = orjson.dumps(outcome, option=orjson.OPT_UTC_Z)  # as `Outcome.to_json`, without a detour through models
-            self.step.messages.append(Message(self.topics.outcomes, self.partition, subject.encode(), value))
+            self._outcomes["progress"] = self._outcome("progress", "", self._progress().model_dump(exclude_none=True))
+        topic, partition = self.topics.outcomes, self.partition
+        self.step.messages += [Message(topic, partition, key.encode(), value) for key, value in self._outcomes.items()]
         self.step.changes[META] = self.meta.encode()
         return self.step
+
+    def _outcome(self, subject: str, changed: str, body: Body) -> bytes:
+        """As `Outcome.to_json`, without a detour through models. At once: bodies kept to the end cost the collector a lot."""
+        outcome = {
+            "outcome_id": outcome_id(subject, changed, self.partition, self.offset),
+            "source_partition": self.partition,
+            "source_offset": self.offset,
+            "learned_at": self._judged_at,
+            "body": body,
+        }
+        return orjson.dumps(outcome, option=orjson.OPT_UTC_Z)
 
     def _progress(self) -> Progress:
         return Progress(

@@ -26,6 +26,7 @@ from streams.verdict import Judged
 
 Body = dict[str, Any]  #: as `schemas.outcome` has it, without what is None
 HOUR_US = 3_600_000_000
+OPTIONAL = ("application_id", "interview_id", "due_soon_at", "deadline", "ended_at")  #: of an obligation's body
 
 
 class Said:
@@ -83,7 +84,7 @@ class Said:
         ]
         team, recruiter, manager = life.parties(at)
         business_us = sum(us for piece, us in cut if piece[2] == "running")
-        found = {
+        found: Body = {
             "type": "obligation",
             "obligation_id": judged.obligation_id,
             "tenant": life.tenant,
@@ -120,7 +121,10 @@ class Said:
                 "arithmetic": _arithmetic(judged, business_us),
             },
         }
-        return {name: value for name, value in found.items() if value is not None}
+        for name in OPTIONAL:
+            if found[name] is None:
+                del found[name]
+        return found
 
     def obligation(self) -> Obligation:
         """The same, as the agreed model."""
