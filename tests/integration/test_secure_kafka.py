@@ -31,7 +31,7 @@ from streams.errors import InvalidConfiguration
 from streams.ledger import open_ledger
 from streams.ledger_tables import application
 from streams.settings import ROOT, Settings
-from streams.whole_topic import everything, reader
+from streams.whole_topic import end_of, everything, one_partition, reader
 from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES
 from tests.greenhouse import headers as raw_headers
@@ -90,7 +90,7 @@ def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
-def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Settings) -> None:
+def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("gateway_port", "normalise_metrics_port", "track_metrics_port", "ledger_metrics_port")
     settings = replace(secured, **{name: ports.free() for name in names})  # type: ignore[arg-type]
     topics.verify(settings)
@@ -124,6 +124,8 @@ def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Setti
 
         wait_until(recorded)
         assert asked, "normalise came in by a token"
+        monkeypatch.setenv(kafka_security.PASSWORD, CLIENT_SECRET)
+        assert by_partition(by_token)
     ledger.dispose()
     logs = b"".join(path.read_bytes() for path in settings.state_dir.glob("*.log"))
     assert logs
@@ -150,6 +152,21 @@ def ways_in(secured: Settings) -> dict[str, Settings]:
     return found
 
 
+def by_topic(settings: Settings) -> list[tuple[int, int]]:
+    """Places of all records of ats.facts, as kafka-python reads them."""
+    with reader(settings) as consumer:
+        return sorted((record.partition, record.offset) for record in everything(consumer, settings.topic("ats.facts")))
+
+
+def by_partition(settings: Settings) -> list[tuple[int, int]]:
+    """The same as `rebuild` reads them, by aiokafka."""
+    topic = settings.topic("ats.facts")
+    with reader(settings) as consumer:
+        ends = [(number, end_of(consumer, topic, number)) for number in consumer.partitions_for_topic(topic) or ()]
+    found = [one_partition(settings, topic, number, end) for number, end in ends]
+    return sorted((record.partition, record.offset) for pieces in found for records in pieces for record in records)
+
+
 def test_poller_and_normalise_come_in_by_plain_scram_256_and_certificate(secured: Settings) -> None:
     """The poller has kafka-python's clients, a producer and a consumer; normalise has aiokafka's."""
     job = {"id": 7, "status": "open", "opened_at": "2026-03-01T16:00:00Z", "updated_at": "2026-03-01T16:00:00Z"}
@@ -174,6 +191,7 @@ def test_poller_and_normalise_come_in_by_plain_scram_256_and_certificate(secured
         for settings in ways.values():
             wait_until(partial(opened, settings))
     for settings in ways.values():
+        assert by_partition(settings) == by_topic(settings) != []
         logs = b"".join(path.read_bytes() for path in settings.state_dir.glob("*.log"))
         assert logs and PASSWORD.encode() not in logs and b"hush" not in logs
 
