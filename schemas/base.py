@@ -38,6 +38,17 @@ def _utc(value: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
+def _our_time(value: datetime) -> datetime:
+    if value.year > 2200:
+        raise ValueError("must lie before the year 2201: it says what time it is")
+    return value
+
+
+#: An instant read from one of our own clocks. The tracker's time is the latest of them: one in the year 9999 would be past
+#: every deadline, and beyond what calendars can work out, so that the worker ended at that record for ever.
+ClockTime = Annotated[Instant, AfterValidator(_our_time)]
+
+
 def _numeral(value: object) -> object:
     if isinstance(value, bool | str):  # lax mode reads true as 1, and "inf" past every limit
         raise ValueError("must be a number, without quotes")

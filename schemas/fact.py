@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import orjson
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Agreed, Instant
+from schemas.base import Agreed, ClockTime, Instant
 
 Json = object  # what JSON can hold; pydantic's JsonValue is recursive and slow in the hot path
 
@@ -105,7 +105,7 @@ class Fact(Agreed):
     occurred_at: Instant
     occurred_at_source: Origin
     occurred_not_before: Instant | None = None  #: lower bound where only two polls are known
-    received_at: Instant  #: when the gateway took it in: the time we learned it
+    received_at: ClockTime  #: when the gateway took it in: the time we learned it
     requisition_id: str | None = None
     application_id: str | None = None
     candidate_id: str | None = None
@@ -130,7 +130,7 @@ class Tick(Agreed):
     """'It is now `at`' in one partition of `ats.facts`: the only way time passes for the tracker."""
 
     type: Literal["tick"] = "tick"
-    at: Instant
+    at: ClockTime
 
 
 class Watermark(Agreed):
@@ -140,7 +140,7 @@ class Watermark(Agreed):
     account: str
     kinds: tuple[str, ...]
     complete_until: Instant
-    received_at: Instant
+    received_at: ClockTime
 
 
 class Rejudge(Agreed):

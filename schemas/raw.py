@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Agreed, Instant
+from schemas.base import Agreed, ClockTime, Instant
 
 VENDOR = "vendor."  #: what the names of a vendor's own headers begin with in Kafka
 #: `import` is a canonical fact of a file; `erasure` says that a candidate was forgotten, for the record and nobody else.
@@ -25,7 +25,7 @@ class RawHeaders(Agreed):
     account: str
     system: str
     channel: Channel
-    received_at: Instant
+    received_at: ClockTime
     request_id: str
     record_type: str | None = None  #: for channel `record`: scorecards, scheduled_interviews, ...
     delivery_id: str | None = None  #: the vendor's delivery id, for tracing only: never part of a fact's id

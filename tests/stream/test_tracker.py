@@ -376,6 +376,11 @@ POISON: dict[str, tuple[Told, str]] = {
         "cannot_be_evaluated",
     ),
     "an identifier with a zero byte": (submitted(MONDAY, "a\0b"), "not_a_fact"),
+    "a tick of the last year there is": (b'{"type":"tick","at":"9999-12-31T23:59:59Z"}', "not_a_fact"),
+    "received in the last year there is": (
+        GOOD.to_json().replace(b'"received_at":"2026', b'"received_at":"9999'),
+        "not_a_fact",
+    ),
 }
 
 
