@@ -34,9 +34,14 @@ from streams.settings import Settings
 from streams.snapshot import in_force
 from streams.time_to_fill import TIME_TO_FILL, times_to_fill
 
-#: What an index is of, and the ledger's columns for it.
-PARTNERSHIPS = {"team": ("team",), "requisition": ("requisition_id",), "pair": ("recruiter", "hiring_manager")}
+#: What an index is of: names in the answer, and the ledger's columns for them. `hiring_manager` there is that side's score.
+PARTNERSHIPS = {
+    "team": {"team": "team"},
+    "requisition": {"requisition_id": "requisition_id"},
+    "pair": {"recruiter": "recruiter", "manager": "hiring_manager"},
+}
 MOST = 1_000  #: obligations one request may list
+MOST_MONTHS = 36  #: months one request may ask the index of
 
 #: What `by` may name, and the ledger's column for it. Persons are left out: no ranking of people (design: privacy).
 BY = {
@@ -156,7 +161,11 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         return _head(month, at) | {"minimum_n": policy.minimum_n, "groups": found}
 
     @app.get("/v1/index", dependencies=[Depends(reader)])
-    def partnership(period: str, by: Literal["team", "requisition", "pair"] = "team", months: int = 1) -> dict[str, Any]:
+    def partnership(
+        period: str,
+        by: Literal["team", "requisition", "pair"] = "team",
+        months: Annotated[int, Query(ge=1, le=MOST_MONTHS)] = 1,
+    ) -> dict[str, Any]:
         """The partnership index of each team, requisition or recruiter-manager pair, month by month up to now.
 
         `period` is the last of `months` months. With n, both side scores and the 95 % bootstrap interval; no value for what
@@ -165,7 +174,7 @@ def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[
         last, at = Period.month(period, policy.reporting_zone), now()
         rows: list[dict[str, Any]] = []
         with snapshot(engine) as conn:
-            earlier, *asked = last.and_before(min(max(months, 1), 36) + 1)
+            earlier, *asked = last.and_before(months + 1)
             before = _promises(conn, earlier, at, by)
             for month in asked:
                 found = _promises(conn, month, at, by)
@@ -210,7 +219,7 @@ def _head(month: Period, at: datetime) -> dict[str, Any]:
 def _promises(conn: Connection, month: Period, at: datetime, by: str) -> dict[tuple[str, ...], dict[tuple[str, str], Counts]]:
     """Counts by side and commitment of each team, requisition or pair with obligations due in the month."""
     found: dict[tuple[str, ...], dict[tuple[str, str], Counts]] = defaultdict(dict)
-    for group in ledger.adherence_counts(conn, month.start, month.end, at, (*PARTNERSHIPS[by], "side", "commitment")):
+    for group in ledger.adherence_counts(conn, month.start, month.end, at, (*PARTNERSHIPS[by].values(), "side", "commitment")):
         *who, side, commitment = group.key
         found[tuple(who)][side, commitment] = group.counts
     return found

@@ -166,7 +166,14 @@ def test_the_index_of_requisitions_and_of_pairs_is_given_month_by_month(client: 
     assert (requisition["period"], requisition["requisition_id"], requisition["n"]) == ("2026-05", "greenhouse/1", 14)
     (pair,) = client.get("/v1/index?period=2026-06&by=pair&months=2").json()["rows"]
     assert (pair["period"], pair["n"], pair["index"]) == ("2026-05", 14, requisition["index"])
-    assert {"recruiter", "hiring_manager"} <= set(pair)
+    body = an_obligation()
+    assert (pair["recruiter"], pair["manager"]) == (body.recruiter, body.hiring_manager)
+    assert pair["hiring_manager"] == requisition["hiring_manager"] == 0.625  # that side's score
+
+
+@pytest.mark.parametrize("months", ["0", "-1", "37", "x"])
+def test_a_number_of_months_that_makes_no_sense_is_422(client: Client, months: str) -> None:
+    assert client.get(f"/v1/index?period=2026-05&months={months}").status_code == 422
 
 
 def test_adherence_is_said_with_and_without_exceptions(engine: Engine, client: Client) -> None:
