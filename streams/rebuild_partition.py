@@ -32,7 +32,7 @@ from streams.check import load_agreement, load_sources
 from streams.connectors import declared_kinds
 from streams.errors import MutualSLAError, Unreachable
 from streams.ledger_database import connect, snapshot
-from streams.ledger_difference import Cause, Difference, Place
+from streams.ledger_difference import Cause, Difference, Given, Place
 from streams.recomputed import Partition, Subject, judge
 from streams.settings import Settings
 from streams.tracker_state import TrackerState
@@ -212,7 +212,7 @@ class _Together:
 
     requisitions: list[str] = field(default_factory=list)
     subjects: list[Subject] = field(default_factory=list)
-    bodies: int = 0
+    obligations: list[Given] = field(default_factory=list)
     records: int = 0
 
 
@@ -228,8 +228,8 @@ def _compare(share: Share, part: Partition, agreement: Agreement, state: Tracker
             together.records += len(values)
             for subject in judge(values, agreement, completeness, result.as_of):
                 together.subjects.append(subject)
-                together.bodies += 1 + len(subject.evaluation.said)
-            if together.bodies < TOGETHER and part.requisitions:
+                together.obligations += [Given.of(said, place) for said in subject.evaluation.said]
+            if len(together.subjects) + len(together.obligations) < TOGETHER and part.requisitions:
                 continue
             for line in _differences(together, place, state, engine, result):
                 result.causes[line["cause"]] += 1
@@ -245,12 +245,11 @@ def _differences(
     together: _Together, place: Place, state: TrackerState, engine: Engine, result: Result
 ) -> Iterator[dict[str, Any]]:
     result.subjects += len(together.subjects)
-    obligations = [said for subject in together.subjects for said in subject.evaluation.said]
     applications = [held for subject in together.subjects for held in subject.evaluation.held]
     result.judged.extend(mark(s.application_id, s.requisition_id) for s in together.subjects if s.evaluation.held)
-    result.obligations += len(obligations)
+    result.obligations += len(together.obligations)
     with snapshot(engine) as conn:
-        found = list(ledger_difference.obligations(conn, place, together.requisitions, obligations))
+        found = list(ledger_difference.obligations(conn, place, together.requisitions, together.obligations))
         states = list(ledger_difference.applications(conn, place, applications))
     for difference in found:
         yield line_of(difference, place, result.as_of, state)

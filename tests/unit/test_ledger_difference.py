@@ -14,7 +14,7 @@ from schemas.fact import Fact
 from schemas.outcome import Outcome
 from streams import ledger
 from streams.ledger_database import snapshot, writing
-from streams.ledger_difference import Cause, Difference, Place, applications, obligations
+from streams.ledger_difference import Cause, Difference, Given, Place, applications, obligations
 from streams.ledger_rows import HELD, SAID, STATE, application_rows, place, said
 from streams.ledger_tables import UtcInstant, application, holding, obligation
 from streams.obligations import Evaluation, apart, evaluate_application
@@ -62,7 +62,7 @@ def write(engine: Engine, evaluation: Evaluation) -> None:
 def differences(engine: Engine, evaluation: Evaluation) -> list[Difference]:
     requisitions = {one.judged.obligation_id.split(":")[1] for one in evaluation.said}
     with snapshot(engine) as conn:
-        found = list(obligations(conn, PLACE, requisitions, evaluation.said))
+        found = list(obligations(conn, PLACE, requisitions, [Given.of(one, PLACE) for one in evaluation.said]))
         return found + [difference for difference, _ in applications(conn, PLACE, evaluation.held)]
 
 
