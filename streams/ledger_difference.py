@@ -98,7 +98,7 @@ class Given:
 
     @classmethod
     def of(cls, said: Said, place: Place) -> Given:
-        """To be made as soon as it is judged: a sixth less time than once a batch is."""
+        """To be made as soon as it is judged: a seventh less time than once a batch is."""
         body = said.body()
         if "ended_at" not in body:
             return cls(said, None)
