@@ -78,7 +78,7 @@ class Settings:
 def from_environment(**overrides: object) -> Settings:
     """Settings from `MUTUAL_SLA_*`, then `overrides` that are not None.
 
-    Raises ValueError naming the variable if a value is not of its field's type.
+    Raises ValueError naming the variable if a value is not of its field's type, or if a worker could outlive its session.
     """
     values: dict[str, object] = {}
     for spec in fields(Settings):
@@ -92,4 +92,10 @@ def from_environment(**overrides: object) -> Settings:
         except ValueError as error:
             raise ValueError(f"{name}={text!r} is not of type {spec.type}") from error
     values.update({k: v for k, v in overrides.items() if v is not None})
-    return Settings(**values)  # type: ignore[arg-type]
+    settings = Settings(**values)  # type: ignore[arg-type]
+    if not 0 < settings.lease_seconds < settings.session_timeout:
+        raise ValueError(
+            f"MUTUAL_SLA_LEASE_SECONDS={settings.lease_seconds} must be above 0 and less than MUTUAL_SLA_SESSION_TIMEOUT="
+            f"{settings.session_timeout}: else a frozen worker still writes when its partitions are another's"
+        )
+    return settings

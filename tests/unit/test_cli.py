@@ -66,3 +66,15 @@ def test_a_dash_is_standard_input(
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"[\n")))
     assert code_of(monkeypatch, verb, *READING[verb], *DEPLOY, "-") == code
     assert any(line.startswith(said) for line in capsys.readouterr().err.splitlines())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"SESSION_TIMEOUT": "-1"}, {"LEASE_SECONDS": "100"}, {"LEASE_SECONDS": "nan"}, {"LEASE_SECONDS": "8"}]
+)
+def test_a_lease_that_outlasts_the_session_is_a_bad_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: dict[str, str]
+) -> None:
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"MUTUAL_SLA_{name}", value)
+    assert code_of(monkeypatch, "status", "--state-dir", str(tmp_path)) == 78
+    assert "MUTUAL_SLA_LEASE_SECONDS" in capsys.readouterr().err
