@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, or_
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, exists, or_
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -145,8 +145,15 @@ holding = Table(
     Column("state", String, nullable=False),
     Column("cause", String, nullable=False),
 )
-#: Holdings with a length: an application's life ends where nobody takes the ball for good, so that one has none.
-LASTING = or_(holding.c.end_at.is_not(None), holding.c.holder != "nobody")
+_later = holding.alias("later")
+#: Holdings with a length: an application's life ends where nobody takes the ball for good. A requisition that is closed after
+#: a rejection begins a further holding of nobody's, and prolongs no life.
+LASTING = or_(
+    holding.c.holder != "nobody",
+    exists().where(
+        _later.c.application_id == holding.c.application_id, _later.c.seq > holding.c.seq, _later.c.holder != "nobody"
+    ),
+)
 
 partition_progress = Table(
     "partition_progress",

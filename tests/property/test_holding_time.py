@@ -61,8 +61,8 @@ def test_times_add_up_to_the_microsecond_however_they_are_grouped(told: list[lis
             elapsed = {r["holder"]: round(r["seconds"] * 1e6) for r in ledger.holder_totals(conn, NOW, "platform")}
         engine.dispose()
     for one in applications:  # every moment of its life is somebody's, once; what nobody holds for good is over
-        last = one.holdings[-1]
-        end = last.start if last.holder == "nobody" else NOW
+        held = [h for h in one.holdings if h.holder != "nobody"]  # rejected, and then its requisition closed: twice nobody's
+        end = (held[-1].end or NOW) if held else one.created_at
         assert sum(r["us"] for r in rows["application"] if r["application"] == one.application_id) == us(end - one.created_at)
     sums = {by: totals(found) for by, found in rows.items()}
     assert sums["application"] == sums["requisition"] == sums["team"]
@@ -72,6 +72,27 @@ def test_times_add_up_to_the_microsecond_however_they_are_grouped(told: list[lis
     for row in [row for found in rows.values() for row in found]:
         assert (row["business_us"] is None) == (row["holder"] not in SIDES)
         assert 0 <= (row["business_us"] or 0) <= row["us"]
+
+
+def test_a_close_after_a_rejection_prolongs_no_life() -> None:
+    """TA has it for a day, it is rejected; a month later its requisition is closed: still one day is somebody's, and no more."""
+    days = [T0 + timedelta(days=day) for day in (0, 1, 31)]
+    held = (
+        Holding(start=days[0], end=days[1], holder="talent_acquisition", person="p-001", cause="f", state="applied"),
+        Holding(start=days[1], end=days[2], holder="nobody", cause="f", state="rejected"),
+        Holding(start=days[2], holder="nobody", cause="f", state="closed"),
+    )
+    state = application(0, [("candidate", None, 1)]).model_copy(update={"holdings": held})
+    with tempfile.TemporaryDirectory() as folder:
+        engine = ledger.open_ledger(f"sqlite:///{folder}/ledger.db")
+        ready(engine)
+        deliver(engine, [outcome(state, 5)])
+        with snapshot(engine) as conn:
+            rows = holding_time.times(conn, AGREEMENT, NOW, ["team"])
+            elapsed = ledger.holder_totals(conn, NOW)
+        engine.dispose()
+    assert [(r["holder"], r["seconds"]) for r in rows] == [("talent_acquisition", 86_400)]
+    assert [(r["holder"], r["seconds"]) for r in elapsed] == [("talent_acquisition", 86_400)]
 
 
 def us(length: timedelta) -> int:
