@@ -83,7 +83,7 @@ def build(
         known_until=known.until,
         withheld=withheld,
         rows=() if withheld else rows(lines),
-        indices=() if withheld else _indices(listed, departments, policy_at(policy, period.start)),
+        indices=() if withheld else _indices(listed, departments, cells, policy_at(policy, period.start)),
         control=_control(listed, known),
         departments=departments,
         cells=tuple(Mapped(raw=one, published=cells[one]) for one in sorted(cells, key=cell_key)),
@@ -185,20 +185,31 @@ def _rounded(value: Fraction, places: int) -> Decimal:
     return Decimal(round(value * 10**places)).scaleb(-places)  # Fraction rounds half-even, exactly
 
 
-def _indices(entries: Sequence[Entry], departments: Mapping[str, str], policy: Policy) -> tuple[Index, ...]:
+def _indices(
+    entries: Sequence[Entry], departments: Mapping[str, str], cells: Mapping[Cell, Cell], policy: Policy
+) -> tuple[Index, ...]:
+    # A score less the rows that are published as they are is one of the rest: that, too, is not about fewer than five people.
+    weighed = {commitment.name for commitment in policy.enabled() if commitment.weight > 0}
+    hidden = {raw for raw, published in cells.items() if raw != published and raw.commitment in weighed}
     found = []
     for department in sorted(set(departments.values())):
         mine = [entry for entry in entries if departments[entry.team] == department]
-        scores = [_score([entry for entry in mine if entry.side == side], side, policy) for side in Side]
+        scores: list[float | None] = []
+        for side in Side:
+            of_side = [entry for entry in mine if entry.side == side]
+            rest = [entry for entry in of_side if raw_cell(entry, departments) in hidden]
+            scores.append(None if _few(of_side) or (rest and _few(rest)) else _score(of_side, side, policy))
         index = partnership_index(*scores)
         ta, hm, both = (None if value is None else _rounded(Fraction(value), 4) for value in (*scores, index))
         found.append(Index(department=department, talent_acquisition=ta, hiring_manager=hm, partnership_index=both))
     return tuple(found)
 
 
+def _few(entries: Sequence[Entry]) -> bool:
+    return len({entry.owner for entry in entries}) < MINIMUM_PEOPLE
+
+
 def _score(entries: Sequence[Entry], side: Side, policy: Policy) -> float | None:
-    if len({entry.owner for entry in entries}) < MINIMUM_PEOPLE:
-        return None
     verdicts: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in entries:
         verdicts[entry.commitment][entry.verdict] += 1

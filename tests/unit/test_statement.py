@@ -165,6 +165,17 @@ def test_the_index_needs_both_sides_and_five_people_on_each(policy: Policy) -> N
     assert (index.talent_acquisition, index.partnership_index) == (None, None)
 
 
+def test_no_score_gives_away_the_few_whose_rows_are_not_published(policy: Policy) -> None:
+    """Six people's feedback has its own row; with the score beside it, how one manager decided could be worked out."""
+    feedback = [entry(n, commitment="submit_feedback", obligation_id=f"submit_feedback:{n}") for n in range(12)]
+    elsewhere = [entry(n, team="design", commitment="decide", obligation_id=f"decide:{n}", owner=f"q-{n}") for n in range(5)]
+    one = [entry(n, "missed", commitment="decide", obligation_id=f"decide:one:{n}", owner="p-0") for n in range(8)]
+    scores = {i.department: i.hiring_manager for i in build([*feedback, *elsewhere], MAY, policy, PEOPLE, KNOWN)[0].indices}
+    assert scores == {"Engineering": Decimal("1.0000"), "Product": Decimal("1.0000")}
+    scores = {i.department: i.hiring_manager for i in build([*feedback, *elsewhere, *one], MAY, policy, PEOPLE, KNOWN)[0].indices}
+    assert scores["Engineering"] is None
+
+
 # -- small cells -------------------------------------------------------------------------------------------------------
 
 
