@@ -78,12 +78,14 @@ def application(engine: Engine, agreement: Agreement, access: Access, now: Calla
     """The ASGI application. `now` is the as_of of every answer."""
     app = FastAPI(title="Mutual SLA", docs_url=None, redoc_url=None, openapi_url=None)
 
-    def reader(authorization: Annotated[str | None, Header()] = None) -> str:
+    def reader(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
         who = access.identify(authorization)
         if who is None:
             raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
         if who.role != "api":
             raise HTTPException(403, "this token is not for the API")
+        if any("\0" in text for text in (*request.query_params.values(), *request.path_params.values())):
+            raise HTTPException(422, "no name holds a NUL")  # PostgreSQL would refuse it, as if the ledger were away
         return who.name
 
     _health(app, engine)

@@ -171,6 +171,13 @@ def test_the_index_of_requisitions_and_of_pairs_is_given_month_by_month(client: 
     assert pair["hiring_manager"] == requisition["hiring_manager"] == 0.625  # that side's score
 
 
+@pytest.mark.parametrize(
+    "path", ["obligations?team=%00", "obligations/a%00b", "holders?person=%00", "signals?team=%00", "silences?account=%00"]
+)
+def test_a_name_that_no_database_takes_is_no_outage(client: Client, path: str) -> None:
+    assert client.get(f"/v1/{path}").status_code == 422
+
+
 @pytest.mark.parametrize("months", ["0", "-1", "37", "x"])
 def test_a_number_of_months_that_makes_no_sense_is_422(client: Client, months: str) -> None:
     assert client.get(f"/v1/index?period=2026-05&months={months}").status_code == 422
