@@ -161,7 +161,7 @@ def report(settings: Settings, period: str, *, as_json: bool) -> None:
         return
     _table(f"{period}, closed at {said.known_until.isoformat()}, content {said.content_sha256[:12]}", said)
     if not changes:
-        _say("no adjustments: nothing learned since changes it")
+        _say("no adjustments: nothing learned since changes a verdict, a month or a cell")
         return
     table = Table("line", "±", "department", "side", "commitment", "verdict", "learned", "cause", title="Adjustments")
     for one in changes:
