@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 from openpyxl import Workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 
 from schemas.statement import Line, Row, Statement
@@ -165,6 +166,11 @@ def _guarded(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
+def _writable(value: Any) -> Any:
+    # a workbook cannot hold control characters; without this the month would be closed and have no files
+    return ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+
+
 def _parquet(table: Sequence[Sequence[Any]]) -> bytes:
     kinds = {
         **dict.fromkeys(COUNTS, pa.int64()),
@@ -204,7 +210,7 @@ def _sheet(book: Workbook, title: str, columns: Sequence[str], table: Iterable[S
         cell.font = Font(bold=True)
     sheet.freeze_panes = "A2"
     for row in table:
-        sheet.append([_guarded(value) for value in row])
+        sheet.append([_guarded(_writable(value)) for value in row])
     for number, name in enumerate(columns):
         sheet.column_dimensions[chr(ord("A") + number)].width = max(12, len(name) + 2)
 

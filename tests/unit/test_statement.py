@@ -340,9 +340,9 @@ def test_the_files_are_the_same_to_the_byte(policy: Policy, tmp_path: Path) -> N
         assert b"1980-01-01T00:00:00Z" in book.read("docProps/core.xml")
 
 
-def test_a_name_that_looks_like_a_formula_stays_text(policy: Policy, tmp_path: Path) -> None:
-    team = Team(key="platform", name="x", department="=1+1")
-    strange = People.from_directory(
+def with_department(name: str) -> People:
+    team = Team(key="platform", name="x", department=name)
+    return People.from_directory(
         Directory(
             version="1",
             company=Company(name="x", calendar="c"),
@@ -350,7 +350,16 @@ def test_a_name_that_looks_like_a_formula_stays_text(policy: Policy, tmp_path: P
             people=(Person(key="p", name="x", team="platform"),),
         )
     )
-    said, lines = build([entry(n) for n in range(6)], MAY, policy, strange, KNOWN)
+
+
+def test_a_name_that_looks_like_a_formula_stays_text(policy: Policy, tmp_path: Path) -> None:
+    said, lines = build([entry(n) for n in range(6)], MAY, policy, with_department("=1+1"), KNOWN)
     statement_files.write(said, lines, tmp_path)
     assert ",'=1+1," in (tmp_path / "statement.csv").read_text()
     assert openpyxl.load_workbook(tmp_path / "statement.xlsx")["Statement"]["B2"].data_type == "s"
+
+
+def test_a_name_with_a_control_character_closes_all_the_same(policy: Policy, tmp_path: Path) -> None:
+    said, lines = build([entry(n) for n in range(6)], MAY, policy, with_department("A\aB"), KNOWN)
+    statement_files.write(said, lines, tmp_path)
+    assert openpyxl.load_workbook(tmp_path / "statement.xlsx")["Statement"]["B2"].value == "A\N{REPLACEMENT CHARACTER}B"
