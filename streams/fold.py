@@ -22,7 +22,7 @@ from streams.difference import difference
 from streams.horizon import LATER_US, Horizon
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
 from streams.receipt import Body
-from streams.refusal import BAD_FACT, look_ahead, refusal, refuse_newer
+from streams.refusal import BAD_FACT, look_ahead, misplaced, refusal, refuse_newer
 from streams.step import Message, Read, Step
 from streams.timeline import merge
 from streams.tracker_rows import (
@@ -42,11 +42,12 @@ from streams.wall_clock import instant_of, micros
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Whole names of the topics."""
+    """Whole names of the topics, and how many partitions."""
 
     facts: str
     outcomes: str
     rejected: str
+    partitions: int | None = None  #: of `facts`, to refuse what lies in another than its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Fold:
                 self._take_time(read)
 
     def _take_fact(self, fact: Fact, record: Any) -> None:
-        why = refusal(fact)
+        why = refusal(fact) or misplaced(str(fact.requisition_id).encode(), self.partition, self.topics.partitions)
         if why is not None:
             self._reject(record, *why, fact)
             return

@@ -112,7 +112,7 @@ def rebuild(
     try:
         _go_on_or_begin(folder, settings, agreement)
         todo = [n for n in range(count) if not (folder / f"{n}.result").exists()]
-        _recompute_all([Share(settings, n, folder, patience) for n in todo], workers, progress)
+        _recompute_all([Share(settings, n, count, folder, patience) for n in todo], workers, progress)
         results = [Result.load(folder / f"{n}.result") for n in range(count)]
         rest = _across(engine, results, folder)
     finally:

@@ -54,6 +54,7 @@ class Share:
 
     settings: Settings
     partition: int
+    partitions: int
     folder: Path
     patience: float
 
@@ -134,7 +135,7 @@ def _little_garbage() -> Iterator[None]:
 def _recompute(share: Share) -> Result:
     settings, number = share.settings, share.partition
     agreement, declared = _installation(settings.deploy_dir)
-    part = Partition(declared)
+    part = Partition(declared, number, share.partitions)
     result = Result(number)
     with reader(settings) as consumer:
         facts = settings.topic("ats.facts")

@@ -16,7 +16,7 @@ from schemas.fact import Fact, Rejudge, Tick, facts_record
 from streams.agreement import Agreement
 from streams.completeness import NEVER, Completeness
 from streams.obligations import Evaluation, digest, evaluate_application, evaluate_requisition
-from streams.refusal import BAD_FACT, look_ahead, refusal, refuse_newer
+from streams.refusal import BAD_FACT, look_ahead, misplaced, refusal, refuse_newer
 from streams.timeline import merge
 from streams.tracker_rows import subject_key
 
@@ -30,6 +30,8 @@ class Partition:
     """What a partition holds: values of facts by requisition, how complete its sources are, and as of when that is."""
 
     declared: Mapping[str, frozenset[str]]
+    number: int
+    partitions: int  #: that ats.facts has
     requisitions: dict[bytes, list[bytes]] = field(default_factory=dict)
     records: int = 0
     _told: datetime = NEVER
@@ -44,6 +46,8 @@ class Partition:
         end = value.find(b"Z", begin)
         if key is None or not value.startswith(HEAD) or not value.startswith(ZONE % key, end):
             self._decode(value)
+            return
+        if misplaced(key, self.number, self.partitions):
             return
         received = value[begin:end]
         second = received[:SECOND]
@@ -70,9 +74,10 @@ class Partition:
         if isinstance(said, Rejudge):
             return
         if isinstance(said, Fact):
-            if refusal(said) is None:
+            requisition = str(said.requisition_id).encode()
+            if (refusal(said) or misplaced(requisition, self.number, self.partitions)) is None:
                 self._told = max(self._told, said.received_at)
-                self._file(str(said.requisition_id).encode(), value)
+                self._file(requisition, value)
             return
         self._told = max(self._told, said.at if isinstance(said, Tick) else said.received_at)
         if not isinstance(said, Tick):

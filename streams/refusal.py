@@ -7,6 +7,7 @@ from datetime import datetime
 
 from schemas.base import SCHEMA, schema_of
 from schemas.fact import Fact
+from streams.delivery import partition_of
 from streams.directory import People
 from streams.timeline import events
 from streams.tracker_rows import UnknownRow
@@ -22,6 +23,17 @@ def refusal(fact: Fact) -> tuple[str, str] | None:
     if "\0" in f"{fact.requisition_id}{fact.application_id}":
         return "not_a_fact", "a zero byte in an id"
     return None
+
+
+def misplaced(requisition_id: bytes, partition: int, partitions: int | None) -> tuple[str, str] | None:
+    """Reason and detail if a fact of the requisition lies in another partition than its own; None if it is where it belongs.
+
+    Judged there it would be without the requisition's other facts, and what came of it would take the place of what is right.
+    `partitions`: of ats.facts, None if whatever comes is taken.
+    """
+    if partitions is None or (own := partition_of(requisition_id, partitions)) == partition:
+        return None
+    return "wrong_partition", f"it belongs to partition {own}: the key of a fact is its requisition_id"
 
 
 def refuse_newer(topic: str, record: bytes) -> None:

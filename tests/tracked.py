@@ -59,10 +59,14 @@ class Tracked:
     """A partition: what is fed into it, its table, and what it said."""
 
     def __init__(
-        self, agreement: Agreement, declared: Mapping[str, frozenset[str]] | None = None, limits: Limits | None = None
+        self,
+        agreement: Agreement,
+        declared: Mapping[str, frozenset[str]] | None = None,
+        limits: Limits | None = None,
+        topics: Topics = TOPICS,
     ) -> None:
         self.reasons: list[str] = []
-        self.tracker = Tracker(agreement, declared or {}, TOPICS, limits, self.reasons.append)
+        self.tracker = Tracker(agreement, declared or {}, topics, limits, self.reasons.append)
         self.table = Table()
         self.next_offset = 0
         self.outcomes: list[Outcome] = []

@@ -273,7 +273,8 @@ def as_the_facts_give(here: Running) -> None:
     agreement, checked = load_agreement(here.settings.deploy_dir), 0
     with reader(here.settings) as consumer:
         for number in range(PARTITIONS):
-            state, part = TrackerState(consumer, here.settings, number), Partition(declared(here.settings))
+            state = TrackerState(consumer, here.settings, number)
+            part = Partition(declared(here.settings), number, PARTITIONS)
             state.catch_up()
             topic = here.settings.topic("ats.facts")
             for records in one_partition(here.settings, topic, number, end_of(consumer, topic, number)):

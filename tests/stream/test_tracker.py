@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 
 from schemas.fact import FACT_KINDS, Fact, Origin, Rejudge, Tick, Watermark, fact_id
 from schemas.outcome import ApplicationState, Obligation, Progress, Verdict
+from streams.delivery import partition_of
 from streams.obligations import Evaluation, evaluate
+from streams.recomputed import Partition
 from streams.tracker import Limits
 from streams.tracker_rows import META, PIECE_BYTES, Meta, Rows, UnknownRow, Warm, application_key, digest_key
 from tests.property.test_core_properties import facts, marks
 from tests.stories import ACCOUNT, REQUISITION, Story, agreement, compare, stories
-from tests.tracked import PARTITION, Table, Told, Tracked
+from tests.tracked import PARTITION, TOPICS, Table, Told, Tracked
 
 AGREEMENT = agreement()
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -382,6 +385,23 @@ POISON: dict[str, tuple[Told, str]] = {
         "not_a_fact",
     ),
 }
+
+
+def test_a_fact_in_another_partition_than_its_requisitions_is_a_dead_letter_and_nothing_to_rebuild() -> None:
+    """Judged alone there, it would be told in the place of what all facts of the requisition give."""
+    names = {partition_of(name.encode(), 8): name for name in (f"{ACCOUNT}/r{number}" for number in range(100))}
+    here, elsewhere = (GOOD.model_copy(update={"requisition_id": names[n]}) for n in (PARTITION, PARTITION + 1))
+    told = Tracked(AGREEMENT, topics=replace(TOPICS, partitions=8))
+    told.feed(here, elsewhere)
+    assert [(letter.offset, letter.reason, letter.detail) for letter in told.letters] == [
+        (1, "wrong_partition", f"it belongs to partition {PARTITION + 1}: the key of a fact is its requisition_id")
+    ]
+    assert {one.body.requisition_id for one in told.outcomes if isinstance(one.body, Obligation)} == {here.requisition_id}
+    for key in (str(elsewhere.requisition_id).encode(), b"another key", None):
+        part = Partition({}, PARTITION, 8)
+        for fact, its_key in ((here, str(here.requisition_id).encode()), (elsewhere, key)):
+            part.take(its_key, fact.to_json())
+        assert [*part.requisitions] == [str(here.requisition_id).encode()]
 
 
 @pytest.mark.parametrize("name", POISON)
