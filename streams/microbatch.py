@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ from streams.assignment import PartitionAssignor
 from streams.batches import BatchSchema, Transport
 from streams.delivery import RECORD_BATCH_BYTES, Delivery
 from streams.errors import MutualSLAError
+from streams.exclusive import exclusive
 from streams.lanes import Lanes
 from streams.lease import FAILED, SKIPPED, STALLED, Lease, die
 from streams.recovery import TableManager
@@ -145,6 +147,23 @@ class App(faust.App):  # type: ignore[misc]
         return bool(self.tables.actives_ready) and not self.rebalancing
 
 
+class AnotherWorker(MutualSLAError):
+    """Two workers with one folder: they would remove each other's state, and Kafka would take them for one."""
+
+    exit_code = 69
+
+
+def alone(settings: Settings, role: str) -> AbstractContextManager[None]:
+    """Hold this worker's folder as long as it runs. Raises AnotherWorker if another process has it."""
+    folder = _folder(settings, role)
+    mend = "give each worker its own MUTUAL_SLA_WORKER_ID"
+    return exclusive(folder / "lock", AnotherWorker(f"another {role} worker is at work in {folder}: {mend}"))
+
+
+def _folder(settings: Settings, role: str) -> Path:
+    return settings.state_dir / "workers" / f"{settings.app_id}-{role}-{settings.worker_id}"
+
+
 def build(
     settings: Settings,
     role: str,
@@ -168,7 +187,7 @@ def build(
     cluster = changelog.prepare(settings, source, outputs, f"{name}-state-changelog", same_count)
     # A data directory per worker, because RocksDB locks it, and per cluster, because offsets of another cluster's changelog
     # in it make recovery fail or hang.
-    datadir = settings.state_dir / "workers" / f"{name}-{settings.worker_id}" / cluster.cluster_id
+    datadir = _folder(settings, role) / cluster.cluster_id
     datadir.mkdir(parents=True, exist_ok=True)
     damage.remove_damaged(datadir, OFFSET_KEY)
     app = App(name, **_faust_settings(settings, name, str(datadir)))

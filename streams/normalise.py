@@ -248,14 +248,15 @@ def _headers(record: Any) -> RawHeaders:
 def run(settings: Settings, clock: Clock) -> None:
     """Run the worker until SIGTERM or SIGINT. `clock` is not read: times come with the records.
 
-    Raises InvalidConfiguration (stages.yaml, topics) and Unreachable before anything is consumed.
+    Raises InvalidConfiguration (stages.yaml, topics), Unreachable and AnotherWorker before anything is consumed.
     """
     facts, rejected = settings.topic("ats.facts"), settings.topic("ats.rejected")
     mapping = stages.load(settings.deploy_dir / "stages.yaml")
     normaliser = Normaliser(mapping, facts, rejected, topics.partition_count(settings, "ats.facts"))
-    app = microbatch.build(
-        settings, ROLE, settings.topic("ats.raw"), normaliser, outputs=[facts, rejected], recovered=normaliser.recovered
-    )
-    normaliser.owned = app.owned
-    with liveness.serve(settings.host, settings.normalise_metrics_port, lambda: app.ready, app.watchdog.stuck):
-        microbatch.run_worker(app)
+    with microbatch.alone(settings, ROLE):
+        app = microbatch.build(
+            settings, ROLE, settings.topic("ats.raw"), normaliser, outputs=[facts, rejected], recovered=normaliser.recovered
+        )
+        normaliser.owned = app.owned
+        with liveness.serve(settings.host, settings.normalise_metrics_port, lambda: app.ready, app.watchdog.stuck):
+            microbatch.run_worker(app)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from schemas.fact import Tick
-from streams import liveness, metrics, microbatch, published
+from streams import liveness, metrics, microbatch, published, topics
 from streams.check import load_sources
 from streams.clock import Clock
 from streams.connectors import declared_kinds
@@ -60,16 +60,17 @@ class Ticker:
 def run(settings: Settings, clock: Clock) -> None:
     """Run the worker until SIGTERM or SIGINT.
 
-    Raises InvalidConfiguration (policy, calendars, people, also where they are not what was published; sources, topics) and
-    Unreachable before anything is consumed.
+    Raises InvalidConfiguration (policy, calendars, people, also where they are not what was published; sources, topics),
+    Unreachable and AnotherWorker before anything is consumed.
     """
-    topics = Topics(settings.topic("ats.facts"), settings.topic("sla.outcomes"), settings.topic("ats.rejected"))
     declared = declared_kinds(load_sources(settings.deploy_dir))
     agreement, _ = published.agree(settings, clock.now())
+    count = topics.partition_count(settings, "ats.facts")
+    places = Topics(settings.topic("ats.facts"), settings.topic("sla.outcomes"), settings.topic("ats.rejected"), count)
     tracker = Tracker(
         agreement,
         declared,
-        topics,
+        places,
         Limits(horizon_days=settings.horizon_days),
         rejected=lambda reason: REJECTED.labels(ROLE, reason).inc(),
     )
@@ -78,18 +79,19 @@ def run(settings: Settings, clock: Clock) -> None:
         for _ in tracker.recover(partition, read):
             await microbatch.pause()
 
-    app = microbatch.build(
-        settings,
-        ROLE,
-        topics.facts,
-        tracker.step,
-        outputs=[topics.facts, topics.outcomes, topics.rejected],
-        same_count=[topics.outcomes],
-        recovered=recovered,
-    )
-    _tick(app, tracker, timedelta(seconds=settings.tick_seconds), topics.facts, clock)
-    with liveness.serve(settings.host, settings.track_metrics_port, lambda: app.ready, app.watchdog.stuck):
-        microbatch.run_worker(app)
+    with microbatch.alone(settings, ROLE):
+        app = microbatch.build(
+            settings,
+            ROLE,
+            places.facts,
+            tracker.step,
+            outputs=[places.facts, places.outcomes, places.rejected],
+            same_count=[places.outcomes],
+            recovered=recovered,
+        )
+        _tick(app, tracker, timedelta(seconds=settings.tick_seconds), places.facts, clock)
+        with liveness.serve(settings.host, settings.track_metrics_port, lambda: app.ready, app.watchdog.stuck):
+            microbatch.run_worker(app)
 
 
 def _tick(app: microbatch.App, tracker: Tracker, every: timedelta, facts: str, clock: Clock) -> None:

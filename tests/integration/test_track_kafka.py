@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,9 +160,24 @@ def test_two_workers_share_and_the_one_that_stays_takes_over(topics: MakeTopics,
     feeder.close()
 
 
-def make_other(settings: Settings) -> Settings:
-    from dataclasses import replace
+def test_a_second_worker_in_the_folder_of_the_first_is_refused_and_the_first_goes_on(topics: MakeTopics, tmp_path: Path) -> None:
+    settings, clock = make(topics, tmp_path, [ACCOUNT])
+    facts = hiring(requisitions=1, applications=1, start=MONDAY, seed=3)
+    clock.set(max(fact.received_at for fact in facts))
+    feeder = Feeder(settings)
+    with running(settings, "worker", "track", clock=clock.path) as first:
+        feeder.facts(facts)
+        until(lambda: owned(settings), 60, first)
+        second = replace(settings, track_metrics_port=ports.free())
+        words = [sys.executable, "-m", "streams", "worker", "track"]
+        done = subprocess.run(words, env={**os.environ, **second.environment()}, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, "give each worker its own MUTUAL_SLA_WORKER_ID" in done.stderr) == (69, True), done.stderr
+        assert first.alive()
+        assert owned(settings)
+    feeder.close()
 
+
+def make_other(settings: Settings) -> Settings:
     return replace(settings, worker_id="1", track_metrics_port=ports.free())
 
 
