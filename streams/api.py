@@ -41,6 +41,7 @@ PARTNERSHIPS = {
     "pair": {"recruiter": "recruiter", "manager": "hiring_manager"},
 }
 MOST = 1_000  #: obligations one request may list
+MOST_PASSED = 10_000_000  #: that it may leave out before
 MOST_MONTHS = 36  #: months one request may ask the index of
 
 #: What `by` may name, and the ledger's column for it. Persons are left out: no ranking of people (design: privacy).
@@ -135,11 +136,13 @@ def _obligations(app: FastAPI, engine: Engine, reader: Callable[..., str]) -> No
         requisition: str | None = None,
         verdict: Verdict | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+        offset: Annotated[int, Query(ge=0, le=MOST_PASSED)] = 0,
     ) -> dict[str, Any]:
-        """Obligations by deadline, earliest first, without receipts."""
+        """Obligations by deadline, earliest first, without receipts; `more`: there are others, from `offset` + `limit` on."""
         equal = {"owner": owner, "team": team, "requisition_id": requisition, "verdict": verdict.value if verdict else None}
         with snapshot(engine) as conn:
-            return {"obligations": ledger.list_obligations(conn, limit, **equal)}
+            found = ledger.list_obligations(conn, limit + 1, offset, **equal)
+        return {"obligations": found[:limit], "more": len(found) > limit}
 
 
 def _figures(app: FastAPI, engine: Engine, agreement: Agreement, now: Callable[[], datetime], reader: Callable[..., str]) -> None:

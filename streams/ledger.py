@@ -205,10 +205,10 @@ def revisions(conn: Connection, obligation_id: str) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
-def list_obligations(conn: Connection, limit: int, **equal: str | None) -> list[dict[str, Any]]:
-    """Obligations whose columns equal those given (None: any), by deadline, without receipts."""
+def list_obligations(conn: Connection, limit: int, offset: int = 0, **equal: str | None) -> list[dict[str, Any]]:
+    """Obligations whose columns equal those given (None: any), by deadline, without receipts; the first `offset` left out."""
     columns = [column for column in obligation.c if column.name != "receipt"]
-    query = select(*columns).order_by(obligation.c.deadline, obligation.c.obligation_id).limit(limit)
+    query = select(*columns).order_by(obligation.c.deadline, obligation.c.obligation_id).limit(limit).offset(offset)
     for name, value in equal.items():
         if value is not None:
             query = query.where(obligation.c[name] == value)

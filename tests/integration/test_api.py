@@ -124,6 +124,12 @@ def test_obligations_are_listed_by_what_is_asked(client: Client) -> None:
     assert ids("requisition=greenhouse/2") == ["later"]
     assert ids("team=none") == []
     assert len(ids("limit=2")) == 2
+    everything = client.get("/v1/obligations").json()
+    assert not everything["more"]
+    pages = [client.get(f"/v1/obligations?limit=1&offset={place}").json() for place in range(len(everything["obligations"]))]
+    assert [one for page in pages for one in page["obligations"]] == everything["obligations"]
+    assert [page["more"] for page in pages] == [True] * (len(pages) - 1) + [False]
+    assert client.get("/v1/obligations?offset=-1").status_code == 422
     assert client.get("/v1/obligations?verdict=nonsense").status_code == 422
     assert client.get("/v1/obligations?limit=100000").status_code == 422
 
