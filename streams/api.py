@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import structlog
-import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, Engine
@@ -21,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from schemas.outcome import Side, Verdict
 from schemas.policy import Policy
 from schemas.sources import Sources
-from streams import closed_periods, goals, holding_time, ledger, silences
+from streams import closed_periods, goals, holding_time, ledger, serving, silences
 from streams.access import Access
 from streams.adherence import Counts, Promises, direction, index, index_interval, policy_at, side_score, wilson
 from streams.agreement import Agreement
@@ -62,8 +61,7 @@ def run(settings: Settings, clock: Clock) -> None:
     access = Access.from_sources(only_api(load_sources(settings.deploy_dir)), settings.deploy_dir)
     engine = ledger.open_ledger(settings.ledger)
     try:
-        app = application(engine, agreement, access, clock.now)
-        uvicorn.run(app, host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
+        serving.serve(application(engine, agreement, access, clock.now), settings.host, settings.api_port)
     finally:
         engine.dispose()
 

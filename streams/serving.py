@@ -1,4 +1,4 @@
-"""Serving one ASGI application until SIGTERM or SIGINT: the end of the exporter and the pager, alike."""
+"""Serving one ASGI application until SIGTERM or SIGINT: the end of API, exporter and pager, alike."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from sqlalchemy import Engine
 
 from schemas.outcome import ApplicationState, Holding, Side, Verdict
 from schemas.sources import Account, SecretRef, Sources, Token
-from streams import api, close, ledger
+from streams import api, close, credentials, ledger, ports
 from streams.access import Access, Identity
 from streams.agreement import Agreement
-from streams.check import load_agreement
+from streams.check import load_agreement, load_sources
 from streams.ledger_database import connect
 from streams.settings import ROOT, Settings
 from tests.ledger_samples import T0, an_obligation, deliver, outcome, ready, ticks
+from tests.workers import running, until
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 TOKEN = "test-token-of-the-api-reader"
@@ -105,6 +107,21 @@ def test_health_needs_no_token_and_tells_of_a_missing_ledger(client: Client, tmp
     away = Client(api.application(empty, AGREEMENT, ACCESS, lambda: NOW))
     assert away.get("/healthz").status_code == 503
     empty.dispose()
+
+
+def test_the_process_ends_well_when_it_is_asked_to(settings: Settings) -> None:
+    secrets = {name: f"{name.lower()}-of-the-test" for name in credentials.names(load_sources(ROOT / "deploy"))}
+    settings = replace(settings, api_port=ports.free())
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://{settings.host}:{settings.api_port}/healthz").is_success
+        except httpx.TransportError:
+            return False
+
+    with running(settings, "api", environment=secrets) as process:
+        until(answers, 30, process)
+    assert process.exit_code == 0
 
 
 def test_an_obligation_comes_with_receipt_and_history(client: Client) -> None:
