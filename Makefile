@@ -18,7 +18,7 @@ demo: setup ## a simulated company's six months through the whole pipeline; stay
 
 test: setup lint ## everything: ruff, mypy, promtool, then the whole test suite on real Kafka and PostgreSQL
 	@echo "test: the whole suite (unit, property, stream, integration); it starts and stops what it needs"
-	@$(BIN)/pytest $(ARGS)
+	@deploy/test.sh $(ARGS)
 
 lint: setup ## ruff, mypy, promtool: no service needed
 	@echo "lint: ruff check, ruff format --check, mypy --strict"
