@@ -7,7 +7,6 @@ parsed here that could fail later: an authenticated webhook body is kept whateve
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +22,7 @@ from starlette.types import Scope
 
 from schemas.raw import Channel, RawHeaders
 from schemas.sources import Account, Sources
-from streams import metrics
+from streams import metrics, serving
 from streams.access import Access, Identity
 from streams.check import load_sources
 from streams.clock import Clock
@@ -299,8 +298,4 @@ def run(settings: Settings, clock: Clock) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.gateway_timeout) + 1,
     )
-    server = uvicorn.Server(config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Uvicorn raises the signal again when it has finished; with this handler the process then ends well.
-        signal.signal(number, server.handle_exit)
-    server.run()
+    serving.until_stopped(config)

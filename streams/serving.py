@@ -1,4 +1,4 @@
-"""Serving one ASGI application until SIGTERM or SIGINT: the end of API, exporter and pager, alike."""
+"""Serving one ASGI application until SIGTERM or SIGINT: the end of gateway, API, exporter and pager, alike."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     config = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=5
     )
+    until_stopped(config)
+
+
+def until_stopped(config: uvicorn.Config) -> None:
+    """Serve until SIGTERM or SIGINT, and return."""
     server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Uvicorn raises the signal again when it has finished; with this handler the process then ends well.
