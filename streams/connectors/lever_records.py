@@ -232,9 +232,7 @@ def _interview(source: Source, node: Node, opportunity_id: str, of: Node | None 
         }
     )
     since = source.raw.changed_since
-    first = max(created_at, since) if since else created_at
-    received = source.raw.received_at
-    when = When(received, Origin.POLL, min(first, received))
+    when = source.noticed_after(created_at)
     said = [starts_at.isoformat(), ends_at.isoformat() if ends_at else "", *people, since.isoformat() if since else ""]
     attributes = {
         "starts_at": starts_at.isoformat(),

@@ -243,8 +243,12 @@ class Source:
     @property
     def noticed(self) -> When:
         """For state that has no time of its own: so now, and not yet when a poll last saw it different, if one did."""
-        since = self.raw.changed_since
-        return self.delivery if since is None else When(self.raw.received_at, Origin.POLL, min(since, self.raw.received_at))
+        return self.noticed_after(None)
+
+    def noticed_after(self, created_at: datetime | None) -> When:
+        """The same for what cannot have been so before `created_at`, if that is known."""
+        began = max((at for at in (created_at, self.raw.changed_since) if at is not None), default=None)
+        return self.delivery if began is None else When(self.raw.received_at, Origin.POLL, min(began, self.raw.received_at))
 
     def stage(self, name: str, path: str, *broader: str) -> dict[str, object]:
         """The attributes of a stage by the vendor's name of it; `broader` names are tried where that one is unmapped.

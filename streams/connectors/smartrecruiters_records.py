@@ -153,19 +153,14 @@ def interview(source: Source, node: Node) -> list[Fact]:
     starts_at = min(slot.required_instant("startsOn") for slot in slots).isoformat()
     ends_at = max(slot.required_instant("endsOn") for slot in slots).isoformat()
     attributes = {"starts_at": starts_at, "ends_at": ends_at, "interviewers": list(source.refs(people))}
-    when, version = _made(source, node) if updated_at is None else (When(updated_at, Origin.OBJECT), None)
-    if version is not None:
-        version = hashlib.sha256("\x1f".join([starts_at, ends_at, *sorted(people), version]).encode()).hexdigest()[:16]
+    when, version = source.when(updated_at), None
+    if updated_at is None:
+        when, since = source.noticed_after(node.instant("createdOn")), source.raw.changed_since
+        said = [starts_at, ends_at, *sorted(people), since.isoformat() if since else ""]
+        version = hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:16]
     return [
         source.fact("interview.scheduled", when, (native,), occurrence=version, interview=native, attributes=attributes, **named)
     ]
-
-
-def _made(source: Source, node: Node) -> tuple[When, str]:
-    """When a version without a time of its own was made, and since when it is not another."""
-    created_at, since, now = node.instant("createdOn"), source.raw.changed_since, source.raw.received_at
-    began = max((at for at in (created_at, since) if at is not None), default=None)
-    return (source.delivery if began is None else When(now, Origin.POLL, min(began, now))), since.isoformat() if since else ""
 
 
 def review(source: Source, node: Node) -> list[Fact]:
