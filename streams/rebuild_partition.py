@@ -97,7 +97,6 @@ def begin(counters: Any) -> None:
     """Of each process: where it tells how far it is. It ends with the process that began it, however that one ends."""
     global shown  # noqa: PLW0603 - how multiprocessing hands shared memory to a worker
     shown = counters
-    _installation.cache_clear()
     if (parent := parent_process()) is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
