@@ -8,6 +8,7 @@ and gaps commits past unfinished records and is not used.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,10 +32,11 @@ log = structlog.get_logger()
 class Ticket:
     """Offsets [first, next) of one batch, in its partition's queue from the fetch to the commit."""
 
-    __slots__ = ("born", "dead", "done", "first", "next")
+    __slots__ = ("born", "dead", "done", "first", "next", "saved")
 
     def __init__(self, first: int, next_: int) -> None:
         self.first, self.next = first, next_
+        self.saved: asyncio.Event | None = None  #: there once its effects are being delivered; set when that has ended
         self.done = False  #: its effects are safe
         self.dead = False  #: its partition was taken away or sought: whoever owns it reads it again
         self.born = time.monotonic()
@@ -199,6 +201,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     # -- positions move: what is outstanding will be read again -----------------------------------------------------------
 
+    async def _let_go(self, tps: Iterable[Any]) -> None:
+        """Begin nothing more of these partitions, let what is under way be saved, and forget the rest.
+
+        A batch whose outcomes are out and whose rows are not would say them again to whoever reads it next.
+        """
+        tickets = [ticket for tp in tps for ticket in self._tickets.get(tp, ())]
+        for ticket in tickets:
+            ticket.dead = ticket.saved is None
+        for ticket in tickets:
+            if ticket.saved is not None:
+                await ticket.saved.wait()
+        self._forget(tps)
+
     def _forget(self, tps: Iterable[Any]) -> None:
         for tp in tps:
             queue = self._tickets.get(tp)
@@ -209,7 +224,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
         """Of the batch topic what was never committed goes to its beginning; aiokafka would leave it where it is."""
-        found: Mapping[Any, int | None] = await super().seek_to_committed()
+        try:
+            found: Mapping[Any, int | None] = await super().seek_to_committed()
+        except (IllegalStateError, AssertionError):  # aiokafka's words for partitions that are being given out anew
+            return {}  # the recovery that follows seeks them all
         fresh = [tp for tp, offset in found.items() if not offset and tp.topic == self.app.batch_topic]
         if fresh:
             with suppress(IllegalStateError):  # taken away meanwhile: whoever gets it begins where it should
@@ -217,17 +235,17 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return found
 
     async def perform_seek(self) -> None:
-        self._forget(list(self._tickets))
+        await self._let_go(list(self._tickets))
         await super().perform_seek()
         self._forget(list(self._tickets))
 
     async def seek(self, partition: Any, offset: int) -> None:
-        self._forget([partition])
+        await self._let_go([partition])
         await super().seek(partition, offset)
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        await super().on_partitions_revoked(revoked)  # waits for the agent and commits, so the tickets go after it
-        self._forget(revoked)
+        await super().on_partitions_revoked(revoked)  # commits, so the tickets go after it; nothing where the worker stops
+        await self._let_go(revoked)
         for tp in revoked:
             self._tickets.pop(tp, None)
 

@@ -266,35 +266,45 @@ async def _work(app: App, step: StepFunction, message: Any) -> None:
 
 async def _process(app: App, step: StepFunction, message: Any) -> None:
     partition, ticket = message.partition, message.ticket
-
-    def lost() -> bool:
-        return bool(ticket.dead or message.generation_id != app.consumer_generation_id)
-
     async with app.turn:
         for _ in range(HOPS):  # what other lanes have to deliver goes on its way before the loop stands still again
             await asyncio.sleep(0)
-        if lost() or not app.flow_control.is_active():  # a rebalance, or the end, has begun
+        if _lost(app, message) or not app.flow_control.is_active():  # a rebalance, or the end, has begun
             return  # not completed, so not committed: whoever owns it then reads it again, like what Faust still holds
         if not app.consumer.is_next(message.tp, ticket):
             die(SKIPPED, "an_earlier_batch_was_skipped", partition=partition, offset=message.offset)
         app.rows_table._verify_source_topic_partitions(message.topic)
         begun = time.perf_counter()
         result = step(partition, message.value, app.rows_table.rows(partition))
+    ticket.saved = asyncio.Event()
+    try:
+        await _save(app, message, result)
+    finally:
+        ticket.saved.set()
+    if message.completed:
+        _measure(app, message, result, time.perf_counter() - begun)
+
+
+async def _save(app: App, message: Any, result: Step) -> None:
     _refuse_large(result.changes)
     await app.delivery.send(result.messages)
-    if lost():
+    if _lost(app, message):
         return
     if result.changes:
         log_name = app.rows_table.changelog_topic_name
-        offsets = await app.delivery.send(Message(log_name, partition, k, v) for k, v in result.changes.items())
-        if lost():
+        changes = (Message(log_name, message.partition, k, v) for k, v in result.changes.items())
+        offsets = await app.delivery.send(changes)
+        if _lost(app, message):
             return
-        app.rows_table.write(partition, result.changes, offsets[log_name, partition])
+        app.rows_table.write(message.partition, result.changes, offsets[log_name, message.partition])
     if result.applied is not None:
         result.applied()
     message.completed = True
     app.finished += 1
-    _measure(app, message, result, time.perf_counter() - begun)
+
+
+def _lost(app: App, message: Any) -> bool:
+    return bool(message.ticket.dead or message.generation_id != app.consumer_generation_id)
 
 
 def _refuse_large(changes: Mapping[bytes, bytes | None]) -> None:
