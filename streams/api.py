@@ -85,6 +85,7 @@ def application(engine: Engine, agreement: Agreement, access: Access, now: Calla
             raise HTTPException(403, "this token is not for the API")
         if any("\0" in text for text in (*request.query_params.values(), *request.path_params.values())):
             raise HTTPException(422, "no name holds a NUL")  # PostgreSQL would refuse it, as if the ledger were away
+        _refuse_misnamed(request)
         return who.name
 
     _health(app, engine)
@@ -107,6 +108,16 @@ def application(engine: Engine, agreement: Agreement, access: Access, now: Calla
         return JSONResponse({"detail": "the ledger does not answer"}, 503, {"Retry-After": "5"})
 
     return app
+
+
+def _refuse_misnamed(request: Request) -> None:
+    """An answer without the filter that was meant looks like one with it."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    asked = request.query_params
+    if unknown := sorted(set(asked) - set(known)):
+        raise HTTPException(422, f"unknown parameter {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+    if twice := sorted(name for name in asked if len(asked.getlist(name)) > 1):
+        raise HTTPException(422, f"given more than once: {', '.join(twice)}")
 
 
 def _health(app: FastAPI, engine: Engine) -> None:

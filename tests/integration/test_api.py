@@ -22,7 +22,8 @@ from streams.check import load_agreement, load_sources
 from streams.ledger_database import connect
 from streams.settings import ROOT, Settings
 from tests.ledger_samples import T0, an_obligation, deliver, outcome, ready, ticks
-from tests.workers import running, until
+from tests.waiting import until
+from tests.workers import running
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 TOKEN = "test-token-of-the-api-reader"
@@ -120,7 +121,7 @@ def test_the_process_ends_well_when_it_is_asked_to(settings: Settings) -> None:
             return False
 
     with running(settings, "api", environment=secrets) as process:
-        until(answers, 30, process)
+        until(answers, process)
     assert process.exit_code == 0
 
 
@@ -149,6 +150,22 @@ def test_obligations_are_listed_by_what_is_asked(client: Client) -> None:
     assert client.get("/v1/obligations?offset=-1").status_code == 422
     assert client.get("/v1/obligations?verdict=nonsense").status_code == 422
     assert client.get("/v1/obligations?limit=100000").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (
+            "obligations?verdikt=missed&owner=p-003",
+            "unknown parameter verdikt; there are: owner, team, requisition, verdict, limit, offset",
+        ),
+        ("statements?period=2026-05", "unknown parameter period; there are: none"),
+        ("adherence?period=2026-05&period=2026-06", "given more than once: period"),
+    ],
+)
+def test_a_filter_that_would_not_be_used_is_refused(client: Client, path: str, says: str) -> None:
+    answer = client.get(f"/v1/{path}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, says)
 
 
 def test_adherence_is_the_ledgers_with_n_and_interval(client: Client) -> None:
