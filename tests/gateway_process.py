@@ -7,7 +7,6 @@ import hmac
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import httpx
 import yaml
 
 from streams.settings import ROOT, Settings
+from tests.waiting import until
 from tests.whole_topics import whole
 
 SECRET = b"greenhouse-secret"
@@ -40,13 +40,13 @@ def command(settings: Settings, tmp_path: Path) -> tuple[list[str], dict[str, st
 
 
 @contextmanager
-def running(settings: Settings, tmp_path: Path, *, until: str = "/readyz") -> Iterator[subprocess.Popen[bytes]]:
-    """The gateway, once it answers 200 on `until`; killed at the end if it has not ended by itself."""
+def running(settings: Settings, tmp_path: Path, *, path: str = "/readyz") -> Iterator[subprocess.Popen[bytes]]:
+    """The gateway, once it answers 200 on `path`; killed at the end if it has not ended by itself."""
     arguments, environment = command(settings, tmp_path)
     with (tmp_path / "gateway.log").open("wb") as log:
         process = subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for(settings, until, 200)
+        until_answers(settings, path, 200)
         yield process
     finally:
         if process.poll() is None:
@@ -58,18 +58,14 @@ def address(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.gateway_port}"
 
 
-def wait_for(settings: Settings, path: str, status: int, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    seen: object = None
-    while time.monotonic() < end:
+def until_answers(settings: Settings, path: str, status: int) -> None:
+    def answer() -> object:
         try:
-            seen = httpx.get(address(settings) + path).status_code
+            return httpx.get(address(settings) + path).status_code
         except httpx.TransportError as error:
-            seen = error
-        if seen == status:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} is not {status} after {seconds} s: {seen!r}")
+            return error
+
+    until(lambda: answer() == status, why=lambda: f"{path} answers {answer()!r}, not {status}")
 
 
 def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:

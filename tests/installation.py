@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import yaml
@@ -82,16 +80,6 @@ class Sink:
 
     def to(self, path: str) -> list[dict[str, Any]]:
         return [body for where, body, _ in self.received if where == path]
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true answer; fails after `seconds`."""
-    end = monotonic() + seconds
-    while monotonic() < end:
-        if found := what():
-            return found
-        sleep(0.1)
-    raise AssertionError("nothing came of it in time")
 
 
 class Installation:

@@ -18,7 +18,8 @@ from streams import monitoring, ports
 from streams.process import Process
 from streams.settings import ROOT
 from tests.conftest import program
-from tests.installation import Installation, Sink, wait_for
+from tests.installation import Installation, Sink
+from tests.waiting import until
 
 FOR = "3s"
 PORTS = (
@@ -91,7 +92,7 @@ class Monitored:
             assert process.alive(), process.log.read_text()
             return monitoring_answers(address)
 
-        wait_for(well, seconds=60)
+        until(well)
 
     def kill(self, name: str) -> None:
         """As a crash would."""

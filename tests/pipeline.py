@@ -12,9 +12,8 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,6 +32,7 @@ from streams.ledger_database import open_ledger
 from streams.ledger_tables import consumer_position, obligation
 from streams.settings import ROOT, Settings
 from tests.fake_harvest import serving
+from tests.waiting import until
 from tests.weeks import WEEKS
 from tests.weeks.week import END, MINUTE, MOMENTS, Handler, Week
 from tests.whole_topics import whole
@@ -73,7 +73,7 @@ class Pipeline:
             found = self.polled()
             return all(found.get(one, 0.0) >= since.timestamp() for one in wanted)
 
-        wait_until(done, 60, lambda: str({one for one in wanted if self.polled().get(one, 0.0) < since.timestamp()}))
+        until(done, why=lambda: str({one for one in wanted if self.polled().get(one, 0.0) < since.timestamp()}))
 
     def happen(self, moment: str) -> None:
         """It happens everywhere a minute before it is `clock`'s time again: in the vendors' APIs, then by their webhooks."""
@@ -97,7 +97,7 @@ class Pipeline:
         """Wait until what is in the log now has come to its end: the pollers go on writing marks, and time goes on."""
         for role, topic in (("normalise", "ats.raw"), ("track", "ats.facts"), ("ledger", "sla.outcomes")):
             ends = self._ends(topic)
-            wait_until(lambda ends=ends, role=role: all(self._read(role).get(p, 0) >= end for p, end in ends.items()), 60)  # type: ignore[misc]
+            until(lambda ends=ends, role=role: all(self._read(role).get(p, 0) >= end for p, end in ends.items()))  # type: ignore[misc]
 
     def _ends(self, topic: str) -> dict[TopicPartition, int]:
         consumer = KafkaConsumer(bootstrap_servers=self.settings.brokers, group_id=None)
@@ -125,13 +125,6 @@ class Pipeline:
                 return {tuple(row._mapping[c.name] for c in table.primary_key): row for row in connection.execute(select(table))}
         finally:
             engine.dispose()
-
-
-def wait_until(what: Callable[[], bool], seconds: float, why: Callable[[], str] = str) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, why()
-        time.sleep(0.1)
 
 
 def deploy(folder: Path, weeks: dict[str, Week], origins: dict[str, str]) -> Path:
@@ -208,4 +201,4 @@ def _live_the_week(pipeline: Pipeline) -> None:
         rows = pipeline.ledger()
         return str({one: rows[one,].verdict if (one,) in rows else sorted(rows) for one in expected})
 
-    wait_until(met, 30, missing)
+    until(met, why=missing)

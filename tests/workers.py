@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import yaml
@@ -17,7 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from schemas.fact import Fact
 from schemas.outcome import ApplicationState, Obligation, Outcome, Progress, outcome_adapter
-from streams.process import Process, tail
+from streams.process import Process
 from streams.settings import ROOT, Settings
 from tests.stories import policy_file
 
@@ -61,18 +60,6 @@ def running(
         yield process
     finally:
         process.stop()
-
-
-def until(condition: Callable[[], Any], seconds: float, process: Process | None = None) -> None:
-    """Wait for it; with the process's own words if it does not come."""
-    end = monotonic() + seconds
-    while not condition():
-        dead = process is not None and not process.alive()
-        if dead or monotonic() > end:
-            raise AssertionError(
-                f"it did not happen{' before the end' if dead else ' in time'}: {tail(process.log) if process else ''}"
-            )
-        sleep(0.05)
 
 
 class Feeder:

@@ -9,10 +9,11 @@ from time import sleep
 
 import pytest
 
-from tests.installation import Installation, Sink, now, wait_for
+from tests.installation import Installation, Sink, now
 from tests.monitored import Monitored, installation
+from tests.waiting import until
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.prometheus
 
 
 @pytest.fixture
@@ -40,12 +41,12 @@ def test_an_overdue_obligation_pages_its_owner_and_resolves_when_the_answer_arri
     here.submitted("b1", 1, now() - timedelta(hours=1))
     here.judge(now())
     with started(here, tmp_path):
-        page = wait_for(lambda: sink.to("/m0"))[0]
+        page = until(lambda: sink.to("/m0"))[0]
         assert page["kind"] == "page"
         assert "greenhouse/a1" in page["text"]
         here.happened("application.rejected", "a1", 0, now())
         here.judge(now())
-        ended = wait_for(lambda: sink.to("/m0")[1:])[0]
+        ended = until(lambda: sink.to("/m0")[1:])[0]
         assert ended["kind"] == "ended"
         assert "done at" in ended["text"]
         sleep(6)  # longer than Alertmanager's repeat interval here
@@ -58,11 +59,11 @@ def test_a_dead_exporter_resolves_nothing_starts_nothing_and_the_end_is_told_onc
     here.submitted("a1", 0, now() - timedelta(hours=50))
     here.judge(now())
     with started(here, tmp_path) as stack:
-        wait_for(lambda: sink.to("/m0"))
+        until(lambda: sink.to("/m0"))
         stack.kill("exporter")
-        wait_for(lambda: [a for a in stack.alerts() if a["labels"]["alertname"] == "MutualSLAExporterDown"])
-        (late,) = wait_for(lambda: [a for a in stack.alerts() if a["labels"]["alertname"] == "MutualSLAOverdue"])
-        wait_for(lambda: stack.query('ALERTS{alertname="MutualSLAOverdue",alertstate="firing"}'))
+        until(lambda: [a for a in stack.alerts() if a["labels"]["alertname"] == "MutualSLAExporterDown"])
+        (late,) = until(lambda: [a for a in stack.alerts() if a["labels"]["alertname"] == "MutualSLAOverdue"])
+        until(lambda: stack.query('ALERTS{alertname="MutualSLAOverdue",alertstate="firing"}'))
         assert late["labels"]["owner"] == "m0"
         # another promise breaks and the first is settled, while nobody can see it
         here.submitted("b1", 1, now() - timedelta(hours=50))
@@ -74,8 +75,8 @@ def test_a_dead_exporter_resolves_nothing_starts_nothing_and_the_end_is_told_onc
         (muted,) = [a for a in stack.alerts() if a["labels"]["alertname"] == "MutualSLAOverdue"]
         assert muted["status"]["inhibitedBy"], "pages are on hold"
         stack.role("exporter")
-        assert wait_for(lambda: sink.to("/m1"))[0]["kind"] == "page"
-        assert [m["kind"] for m in wait_for(lambda: sink.to("/m0")[1:], seconds=45)] == ["ended"]
+        assert until(lambda: sink.to("/m1"))[0]["kind"] == "page"
+        assert [m["kind"] for m in until(lambda: sink.to("/m0")[1:])] == ["ended"]
 
 
 def test_many_owners_at_once_get_one_page_each(tmp_path: Path, sink: Sink) -> None:
@@ -86,7 +87,7 @@ def test_many_owners_at_once_get_one_page_each(tmp_path: Path, sink: Sink) -> No
             here.submitted(f"a{manager}-{number}", manager, now() - timedelta(hours=49 + number))
     here.judge(now())
     with started(here, tmp_path) as stack:
-        wait_for(lambda: len({path for path, _, _ in sink.received if path.startswith("/m")}) == owners, seconds=45)
+        until(lambda: len({path for path, _, _ in sink.received if path.startswith("/m")}) == owners)
         sleep(6)
         pages = [(path, body) for path, body, _ in sink.received if path.startswith("/m")]
         assert len(pages) == owners

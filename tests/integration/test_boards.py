@@ -19,10 +19,11 @@ from streams import credentials, holding_time, topics
 from streams.check import load_sources
 from streams.ledger_database import snapshot
 from streams.settings import ROOT
-from tests.installation import Installation, Sink, now, wait_for
+from tests.installation import Installation, Sink, now
 from tests.monitored import Monitored, installation
+from tests.waiting import until
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.prometheus
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
 SIDES = {"talent_acquisition", "hiring_manager"}
@@ -60,7 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             stack.role("exporter")
             stack.role("pager")
             stack.prometheus()
-            wait_for(lambda: stack.query("mutual_sla_exporter_snapshot_success_timestamp_seconds"))
+            until(lambda: stack.query("mutual_sla_exporter_snapshot_success_timestamp_seconds"))
             yield stack
 
 
@@ -111,7 +112,7 @@ def shape(board: dict[str, Any], panel: dict[str, Any], target: dict[str, Any], 
         """No series, or none that is a number yet (a quantile of nothing), is not data."""
         return [s for s in stack.query(filled_in(board, target["expr"])) if s["value"][1] != "NaN"]
 
-    found = wait_for(told)
+    found = until(told)
     values = [float(series["value"][1]) for series in found]
     assert LABELS.get(panel["title"], set()) <= set.intersection(*(set(series["metric"]) for series in found))
     unit = panel["fieldConfig"]["defaults"]["unit"]
@@ -136,7 +137,7 @@ def test_every_panel_of_the_ledger_has_data_of_its_shape(
 
 def test_the_holders_figures_are_those_of_the_api(stack: Monitored) -> None:
     """Nothing has changed since the board's figures were read but that time went on."""
-    shown = wait_for(lambda: stack.query('mutual_sla_holder_seconds{window="90d"}'))
+    shown = until(lambda: stack.query('mutual_sla_holder_seconds{window="90d"}'))
     working = {(s["metric"]["team"], s["metric"]["holder"]): float(s["value"][1]) for s in stack.query(WORKING)}
     at = now()
     with snapshot(stack.here.engine) as conn:
@@ -198,10 +199,10 @@ def test_every_panel_of_the_pipeline_has_data_of_its_shape(
 @pytest.mark.kafka
 def test_ticks_and_dead_letters_of_the_pipeline_reach_prometheus(pipeline: Monitored) -> None:
     partitions = topics.partition_count(pipeline.here.settings, "ats.facts")
-    wait_for(lambda: len(pipeline.query("mutual_sla_last_tick_timestamp_seconds")) == partitions)
+    until(lambda: len(pipeline.query("mutual_sla_last_tick_timestamp_seconds")) == partitions)
     age = "max(mutual_sla_clock_timestamp_seconds) - min(mutual_sla_last_tick_timestamp_seconds)"
-    wait_for(lambda: float(pipeline.query(age)[0]["value"][1]) < 15)
-    letters = wait_for(lambda: pipeline.query('mutual_sla_dead_letters{state="pending"} > 0'))
+    until(lambda: float(pipeline.query(age)[0]["value"][1]) < 15)
+    letters = until(lambda: pipeline.query('mutual_sla_dead_letters{state="pending"} > 0'))
     assert {series["metric"]["reason"] for series in letters} == {"unknown_action"}
     assert not pipeline.query('ALERTS{alertname=~".*StandsStill|.*ExporterStale|.*ExporterDown",alertstate="firing"}')
 

@@ -17,9 +17,10 @@ from tests.conftest import MakeTopics
 from tests.hiring import hiring
 from tests.settled import expected
 from tests.stream.crashing_track import CRASHED
-from tests.workers import Feeder, Heard, deploy_folder, until
+from tests.waiting import until
+from tests.workers import Feeder, Heard, deploy_folder
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 #: (delivery of outcomes after which it dies, records of a batch); the last one lives
 LIVES = ((3, 150), (2, 37), (5, 400), (1, 11), (4, 90), (0, 230))
@@ -43,13 +44,13 @@ def test_outcomes_that_were_told_before_the_crash_are_told_again_or_followed_by_
     worker = crashing(settings, clock.path, *LIVES[0])
     try:
         for life in LIVES[1:]:
-            until(lambda worker=worker: not worker.alive(), 60)  # type: ignore[misc]
+            until(lambda worker=worker: not worker.alive())  # type: ignore[misc]
             assert worker.exit_code == CRASHED
             worker = crashing(settings, clock.path, *life)
         clock.set(end)
-        until(lambda: heard.ticked(end), 60, worker)
+        until(lambda: heard.ticked(end), worker)
         wanted = expected(settings, facts, end)
-        until(lambda: all_told(heard, wanted), 60, worker)
+        until(lambda: all_told(heard, wanted), worker)
     finally:
         worker.stop()
         feeder.close()

@@ -16,7 +16,7 @@ from streams.check import load_sources
 from streams.report import exceptions
 from streams.settings import ROOT, Settings
 from tests.conftest import MakeTopics
-from tests.gateway_process import raw_records, wait_for
+from tests.gateway_process import raw_records, until_answers
 from tests.workers import Feeder, running
 
 pytestmark = pytest.mark.kafka
@@ -59,7 +59,7 @@ def test_who_asked_cannot_approve_and_somebody_else_can(topics: MakeTopics) -> N
     feeder.facts([asked("e1")])
     feeder.close()
     with running(settings, "gateway", environment={**SECRETS, "GREENHOUSE_WEBHOOK_SECRET": "s" * 20}):
-        wait_for(settings, "/readyz", 200)
+        until_answers(settings, "/readyz", 200)
         own = command(settings, "exception", "approve", "e1", token=MANAGER)
         assert own.returncode == 65
         assert "p-011 asked for e1; another person has to approve it, with their own token" in own.stderr

@@ -19,8 +19,9 @@ from streams.exporter import LedgerCollector
 from streams.holding_metrics import HoldersCollector
 from streams.ledger_database import connect
 from streams.snapshot import LATE_SHOWN
-from tests.installation import TEAMS, Installation, Sink, now, wait_for
+from tests.installation import TEAMS, Installation, Sink, now
 from tests.monitored import Monitored, installation
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -230,5 +231,5 @@ def test_the_role_serves_and_stops_when_asked(tmp_path: Path, sink: Sink) -> Non
         assert {"mutual_sla_obligations", "mutual_sla_owner_obligations", "process_start_time_seconds"} <= families
         process = stack.running["exporter"]
         process.identity.signal_group(signal.SIGTERM)
-        wait_for(lambda: not process.alive())
+        until(lambda: not process.alive())
         assert process.exit_code == 0

@@ -21,7 +21,7 @@ from streams import topics as topics_module
 from streams.clock import FileClock
 from streams.kafka_node import KafkaNode
 from streams.settings import ROOT, Settings
-from tests.gateway_process import SECRET, TOKEN, address, command, raw_records, running, signed, wait_for
+from tests.gateway_process import SECRET, TOKEN, address, command, raw_records, running, signed, until_answers
 
 pytestmark = pytest.mark.kafka
 
@@ -150,7 +150,6 @@ def test_sigterm_under_load_ends_well_and_loses_nothing_acknowledged(settings: S
     assert len(in_topic) == len(set(in_topic))
 
 
-@pytest.mark.timeout(180)
 def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     with KafkaNode(tmp_path / "kafka", port=ports.free(), heap="256m") as node:
         settings = Settings(
@@ -168,10 +167,10 @@ def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path) -> None:
             assert (first.status_code, second.status_code) == (503, 503)
             assert int(first.headers["retry-after"]) > 0
             assert took < settings.gateway_timeout
-            wait_for(settings, "/readyz", 503, seconds=5)
-            wait_for(settings, "/healthz", 200, seconds=5)
+            until_answers(settings, "/readyz", 503)
+            until_answers(settings, "/healthz", 200)
             node.start()
-            wait_for(settings, "/readyz", 200)
+            until_answers(settings, "/readyz", 200)
             again = [body for number in range(20, 40) if post(settings, body := b"[%d]" % number).status_code == 200]
             assert len(again) == 20
             process.send_signal(signal.SIGTERM)
@@ -185,13 +184,13 @@ def test_it_is_alive_before_kafka_is_and_ready_after(kafka: str, tmp_path: Path)
     settings = Settings(
         brokers=kafka, topic_prefix="late-topics.", gateway_port=ports.free(), gateway_timeout=3.0, state_dir=tmp_path
     )
-    with running(settings, tmp_path, until="/healthz"):
+    with running(settings, tmp_path, path="/healthz"):
         assert post(settings, b"{}").status_code == 503
         not_ready = httpx.get(f"{address(settings)}/readyz")
         assert not_ready.status_code == 503
         assert "mutual-sla topics" in not_ready.json()["fault"]
         topics_module.verify(settings)
-        wait_for(settings, "/readyz", 200)
+        until_answers(settings, "/readyz", 200)
         assert post(settings, b"{}").status_code == 200
     assert [record.value for record in raw_records(settings)] == [b"{}"]
 

@@ -19,10 +19,10 @@ from streams.clock import SystemClock
 from streams.ledger_writer import Writer
 from streams.settings import ROOT
 from tests.conftest import MakeTopics
-from tests.installation import wait_for
 from tests.ledger_samples import T0, an_obligation, deliver, outcome, ready, ticks
 from tests.stories import agreement
 from tests.tracked import Tracked
+from tests.waiting import until
 
 POLICY = load_agreement(ROOT / "deploy").policy
 JUNE = datetime(2026, 5, 31, 22, tzinfo=UTC)  #: its beginning, and May's end, in Berlin
@@ -123,7 +123,7 @@ def test_the_writer_says_signals_and_reads_them_back(topics: MakeTopics, engine:
     writer = threading.Thread(target=Writer(settings, SystemClock(), engine, announcer).run, args=(stop,))
     writer.start()
     try:
-        wait_for(lambda: len(words(engine)) == 2)
+        until(lambda: len(words(engine)) == 2)
         assert announcer.look() == 0
         assert said(engine) == []
     finally:

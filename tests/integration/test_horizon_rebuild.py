@@ -23,7 +23,8 @@ from tests.integration.test_rebuild import Running, folded
 from tests.stories import ACCOUNT, REQUISITION
 from tests.stream.test_horizon import DAYS, END, LATE, closed
 from tests.stream.test_tracker import DAY
-from tests.workers import PARTITIONS, deploy_folder, until
+from tests.waiting import until
+from tests.workers import PARTITIONS, deploy_folder
 
 pytestmark = pytest.mark.kafka
 
@@ -58,19 +59,19 @@ def test_a_late_fact_about_a_requisition_that_has_left_is_settled_by_rebuild(her
     gone, end = END + (DAYS + 21) * DAY, END + 230 * DAY
     with here.tracker(), here.writer():
         here.feed(closed(), END)
-        until(lambda: folded(here.settings), 60)
+        until(lambda: folded(here.settings))
         here.feed([], gone)  # sources complete up to then, and a tick: before the worker's own, which would come too early
         here.clock.set(gone)
-        until(lambda: late(here) == 0, 30)
+        until(lambda: late(here) == 0)
         assert here.rebuild(tmp_path / "first").differences == 0, "that it has left is no difference"
         before = here.rows()
         here.clock.set(end)
         here.feed(LATE, end)
-        until(lambda: late(here) == len(LATE), 30)
+        until(lambda: late(here) == len(LATE))
         assert here.rows() == before, "nothing was judged from a part of the facts"
         assert here.rebuild(tmp_path / "second").differences > 0
         assert rebuild.run(here.settings, apply=True, as_json=False, workers=1) == 0
-        until(lambda: late(here) is None, 30)
+        until(lambda: late(here) is None)
         assert here.rebuild(tmp_path / "third").differences == 0
     agreement = load_agreement(here.settings.deploy_dir)
     kinds = declared_kinds(load_sources(here.settings.deploy_dir))

@@ -22,7 +22,8 @@ from streams.settings import Settings
 from tests.conftest import MakeTopics
 from tests.hiring import hiring
 from tests.settled import doubled, expected, lost, ticked
-from tests.workers import PARTITIONS, Feeder, deploy_folder, start, until
+from tests.waiting import until
+from tests.workers import PARTITIONS, Feeder, deploy_folder, start
 
 pytestmark = pytest.mark.kafka
 
@@ -105,15 +106,15 @@ def test_killed_in_the_middle_of_20000_events_nothing_is_lost_or_doubled(engine:
             before = ends.count()
             feeder.facts(facts[number * share : (number + 1) * share])
             if number < WORKER_KILLS:
-                until(lambda before=before: ends.count() > before, 60, chain.running["track"])  # type: ignore[misc]
+                until(lambda before=before: ends.count() > before, chain.running["track"])  # type: ignore[misc]
                 time.sleep(dice.uniform(0, 0.6))
                 chain.kill("track")
                 if number == WORKER_KILLS // 2:
                     chain.kill("ledger")
         clock.set(end)
         wanted = expected(settings, facts, end)
-        until(lambda: ticked(database, end), PATIENCE, chain.running["track"])
-        until(lambda: not lost(database, wanted), PATIENCE, chain.running["ledger"])
+        until(lambda: ticked(database, end), chain.running["track"])
+        until(lambda: not lost(database, wanted), chain.running["ledger"])
     gone, twice = lost(database, wanted), doubled(database)
     with ledger.snapshot(database) as conn:
         revisions = len(conn.execute(select(revision.c.revision_no)).all())

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
@@ -28,6 +28,7 @@ from tests.background import writing_in_background
 from tests.chaos.stage import own_postgres
 from tests.conftest import MakeTopics
 from tests.ledger_samples import T0, an_obligation, outcome
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -58,13 +59,6 @@ def produce(settings: Settings, topic: str, values: list[tuple[int, bytes]]) -> 
 
 def spread(outcomes: list[Outcome]) -> list[tuple[int, bytes]]:
     return [(one.source_partition, one.to_json()) for one in outcomes]
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def count(engine: Engine, table: object = obligation) -> int:
@@ -122,7 +116,7 @@ def test_kill_nine_in_the_middle_leaves_each_outcome_written_once(settings: Sett
             writer.kill()
             kills += 1
         else:
-            until(lambda: count(engine) == 20_000, 60)
+            until(lambda: count(engine) == 20_000)
             for path in ("healthz", "readyz"):
                 with urlopen(f"http://{settings.host}:{settings.ledger_metrics_port}/{path}") as answer:
                     assert answer.status == 200

@@ -25,9 +25,10 @@ from streams.whole_topic import everything, reader
 from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES, STAGES
 from tests.tracked import Table
+from tests.waiting import until
 from tests.weeks.smartrecruiters import SmartRecruiters
 from tests.weeks.week import OPENED
-from tests.workers import running, until
+from tests.workers import running
 
 pytestmark = pytest.mark.kafka
 
@@ -130,8 +131,8 @@ def test_a_thin_webhook_makes_the_running_poller_read_what_it_is_about(topics: A
             return [r for r in raw(settings) if RawHeaders.from_kafka(r.headers).record_type == "interviews"]
 
         with running(settings, "poll", clock=tmp_path / "clock", environment=secret) as process:
-            until(lambda: len(interviews()) == 1, 30, process)  # the first poll's watermark: there is none yet
+            until(lambda: len(interviews()) == 1, process)  # the first poll's watermark: there is none yet
             ((headers, body),) = week.tell("booked")
             tell(settings, "smartrecruiters", "acc", body, {"event-name": "interview.created", "link": headers["link"]})
-            until(lambda: len(interviews()) == 2, 30, process)
+            until(lambda: len(interviews()) == 2, process)
     assert json.loads(interviews()[1].value)["id"] == "e1"

@@ -15,7 +15,8 @@ from streams.errors import InvalidConfiguration
 from streams.process import tail
 from streams.settings import ROOT, Settings
 from tests.conftest import MakeTopics
-from tests.workers import Heard, running, until
+from tests.waiting import until
+from tests.workers import Heard, running
 
 pytestmark = pytest.mark.kafka
 
@@ -142,12 +143,12 @@ def test_a_large_company_is_published(settings: Settings) -> None:
 def test_a_track_worker_started_by_itself_publishes_and_refuses_before_it_works(settings: Settings) -> None:
     settings = replace(settings, track_metrics_port=ports.free(None, settings.host))
     with running(settings, "worker", "track") as worker:
-        until(lambda: health.answers(f"http://{settings.host}:{settings.track_metrics_port}/readyz"), 60, worker)
+        until(lambda: health.answers(f"http://{settings.host}:{settings.track_metrics_port}/readyz"), worker)
     assert worker.exit_code == 0
     assert {one.kind for one in published.read(settings)} == {"policy", "commitment", "calendars", "calendar", "people"}
     change(settings, "policy.yaml", "- name: hold_intake", "- name: hold_intakes")
     with running(settings, "worker", "track") as worker:
-        until(lambda: not worker.alive(), 30)
+        until(lambda: not worker.alive())
     assert worker.exit_code == 78
     assert "commitment hold_intake, version 1, was published" in tail(worker.log)
     assert Heard(settings).listen().outcomes == []

@@ -42,7 +42,8 @@ from tests.background import writing_in_background
 from tests.conftest import MakeTopics
 from tests.hiring import hiring
 from tests.stories import ACCOUNT
-from tests.workers import PARTITIONS, Feeder, deploy_folder, running, until
+from tests.waiting import until
+from tests.workers import PARTITIONS, Feeder, deploy_folder, running
 
 pytestmark = pytest.mark.kafka
 
@@ -301,7 +302,7 @@ def killed(settings: Settings, point: str, *, workers: int, exit_code: int = -si
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     _, said = process.communicate(timeout=60)
     assert process.returncode == exit_code, said
-    until(lambda: not alive(process.pid), 10)
+    until(lambda: not alive(process.pid))
     return said
 
 
@@ -318,7 +319,7 @@ def test_a_tracker_or_a_ledger_that_lags_is_named(here: Running, tmp_path: Path)
     folder.mkdir()
     with Progress(disable=True) as progress:
         with here.tracker():
-            until(lambda: folded(here.settings), 40)
+            until(lambda: folded(here.settings))
             with pytest.raises(rebuild_partition.Behind, match=r"the ledger has read .*sla.outcomes:\d up to offset 0"):
                 rebuild.rebuild(here.settings, folder, progress, workers=1, patience=0)
         here.feed([], MONDAY + 300 * DAY)

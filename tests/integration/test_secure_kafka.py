@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -36,6 +35,7 @@ from tests.fake_harvest import FakeHarvest, serving
 from tests.greenhouse import BODIES
 from tests.greenhouse import headers as raw_headers
 from tests.secured import CLIENT_SECRET, PASSWORD, USER, certificates, leaf, secured_node, token_endpoint
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -83,13 +83,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
 def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("gateway_port", "normalise_metrics_port", "track_metrics_port", "ledger_metrics_port")
     settings = replace(secured, **{name: ports.free() for name in names})  # type: ignore[arg-type]
@@ -112,7 +105,7 @@ def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Setti
             except httpx.TransportError:
                 return False
 
-        wait_until(ready)
+        until(ready)
         body = orjson.dumps(BODIES["webhook.new_candidate_application"])
         signature = hmac.new(SECRETS["GREENHOUSE_WEBHOOK_SECRET"].encode(), body, hashlib.sha256).hexdigest()
         answer = httpx.post(f"{address}/webhooks/greenhouse", content=body, headers={"Signature": f"sha256 {signature}"})
@@ -122,7 +115,7 @@ def test_a_webhook_passes_every_role_by_tls_scram_and_oauthbearer(secured: Setti
             with ledger.connect() as connection:
                 return bool(connection.execute(select(application.c.application_id)).all())
 
-        wait_until(recorded)
+        until(recorded)
         assert asked, "normalise came in by a token"
         monkeypatch.setenv(kafka_security.PASSWORD, CLIENT_SECRET)
         assert by_partition(by_token)
@@ -189,7 +182,7 @@ def test_poller_and_normalise_come_in_by_plain_scram_256_and_certificate(secured
                 return any(b"requisition.opened" in record.value for record in everything(consumer, settings.topic("ats.facts")))
 
         for settings in ways.values():
-            wait_until(partial(opened, settings))
+            until(partial(opened, settings))
     for settings in ways.values():
         assert by_partition(settings) == by_topic(settings) != []
         logs = b"".join(path.read_bytes() for path in settings.state_dir.glob("*.log"))
@@ -246,7 +239,7 @@ def test_a_forgotten_candidate_is_gone_from_the_brokers_disk(secured: Settings) 
     assert on_disk()
     candidate = BODIES["webhook.new_candidate_application"]["payload"]["application"]["candidate"]["id"]
     assert forget.run(settings, f"greenhouse/{candidate}", SystemClock()) == 1
-    wait_until(lambda: not on_disk(), 20)
+    until(lambda: not on_disk())
 
 
 def test_every_fault_of_the_settings_is_listed() -> None:

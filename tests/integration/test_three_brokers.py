@@ -15,9 +15,10 @@ from streams.settings import Settings
 from tests.chaos.brokers import COUNT, Brokers
 from tests.hiring import hiring
 from tests.settled import doubled, expected, lost, ticked
-from tests.workers import Feeder, deploy_folder, running, until
+from tests.waiting import until
+from tests.workers import Feeder, deploy_folder, running
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 EVENTS = 4000
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ def test_one_of_three_brokers_is_killed_and_comes_back_and_nothing_is_lost(broke
         worker = stack.enter_context(running(settings, "worker", "track", clock=clock.path))
         stack.enter_context(running(settings, "ledger", clock=clock.path))
         feeder.facts(facts[: EVENTS // 4])
-        until(lambda: lost(engine, {}), 60, worker)  # the first verdicts are there
+        until(lambda: lost(engine, {}), worker)  # the first verdicts are there
         assert production_settings(settings) == {("3", "2")}
         victim = brokers.nodes[leader_of_facts(settings) - 1]
         assert victim.process is not None
@@ -59,8 +60,8 @@ def test_one_of_three_brokers_is_killed_and_comes_back_and_nothing_is_lost(broke
         brokers.await_all(60)
         clock.set(end)
         wanted = expected(settings, facts, end)
-        until(lambda: ticked(engine, end), 60, worker)
-        until(lambda: not lost(engine, wanted), 60, worker)
+        until(lambda: ticked(engine, end), worker)
+        until(lambda: not lost(engine, wanted), worker)
         assert doubled(engine) == []
         assert worker.alive()
     assert len(wanted) > EVENTS // 4

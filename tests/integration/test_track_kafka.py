@@ -24,7 +24,8 @@ from streams.settings import Settings
 from tests.conftest import MakeTopics
 from tests.hiring import hiring
 from tests.stories import ACCOUNT, Story, compare, stories
-from tests.workers import Feeder, Heard, deploy_folder, running, start, until
+from tests.waiting import until
+from tests.workers import Feeder, Heard, deploy_folder, running, start
 
 pytestmark = pytest.mark.kafka
 
@@ -97,7 +98,7 @@ def test_every_story_through_real_kafka_in_every_compression(together: list[Stor
         for number, as_of in enumerate(instants):
             feeders[number % len(feeders)].facts(fact for one in retold for fact in one.known(as_of))
             clock.set(as_of)
-            until(lambda as_of=as_of: heard.ticked(as_of), 40, worker)  # type: ignore[misc]
+            until(lambda as_of=as_of: heard.ticked(as_of), worker)  # type: ignore[misc]
     assert worker.exit_code == 0
     assert sum(one.check(heard) for one in retold) >= len(instants)
     assert heard.repeated() == []
@@ -122,13 +123,13 @@ def test_a_deadline_passes_by_the_workers_own_ticks(topics: MakeTopics, tmp_path
     feeder.everywhere(mark.model_dump_json().encode())
     feeder.facts(facts)
     with running(settings, "worker", "track", clock=clock.path) as worker:
-        until(lambda: heard.listen().obligations(), 40, worker)
+        until(lambda: heard.listen().obligations(), worker)
         due = [o for o in heard.obligations().values() if o.commitment == "review_candidate" and o.verdict == Verdict.OPEN]
         assert due
         deadline = max(o.deadline for o in due if o.deadline)
         clock.set(deadline + timedelta(seconds=1))
-        until(lambda: heard.ticked(deadline), 20, worker)
-        until(lambda: heard.listen().obligations()[due[0].obligation_id].verdict == Verdict.OVERDUE, 20, worker)
+        until(lambda: heard.ticked(deadline), worker)
+        until(lambda: heard.listen().obligations()[due[0].obligation_id].verdict == Verdict.OVERDUE, worker)
     heard.close()
     feeder.close()
 
@@ -145,16 +146,16 @@ def test_two_workers_share_and_the_one_that_stays_takes_over(topics: MakeTopics,
         leaves = start(other, "worker", "track", clock=clock.path)
         try:
             feeder.facts(facts[:third])
-            until(lambda: owned(settings) and owned(other), 60, stays)
+            until(lambda: owned(settings) and owned(other), stays)
             feeder.facts(facts[third : 2 * third])
         finally:
             leaves.stop(20)
         assert leaves.exit_code == 0
         feeder.facts(facts[2 * third :])
         clock.set(end)
-        until(lambda: heard.ticked(end), 60, stays)
+        until(lambda: heard.ticked(end), stays)
         pure = judged(settings, facts, end)
-        until(lambda: differing(heard.listen().obligations(), pure) == [], 30, stays)
+        until(lambda: differing(heard.listen().obligations(), pure) == [], stays)
     assert heard.repeated() == []
     heard.close()
     feeder.close()
@@ -167,7 +168,7 @@ def test_a_second_worker_in_the_folder_of_the_first_is_refused_and_the_first_goe
     feeder = Feeder(settings)
     with running(settings, "worker", "track", clock=clock.path) as first:
         feeder.facts(facts)
-        until(lambda: owned(settings), 60, first)
+        until(lambda: owned(settings), first)
         second = replace(settings, track_metrics_port=ports.free())
         words = [sys.executable, "-m", "streams", "worker", "track"]
         done = subprocess.run(words, env={**os.environ, **second.environment()}, capture_output=True, text=True, timeout=60)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -20,6 +20,7 @@ from streams import run_state, supervisor
 from streams.process import Identity
 from streams.run_state import RunState
 from streams.settings import ROOT, Settings
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 OURS = ["ledger", "normalise", "track-0", "gateway", "exporter", "api", "pager"]
@@ -50,13 +51,6 @@ def state_of(state_dir: Path) -> RunState:
 
 def identities(state: RunState) -> list[Identity]:
     return [role.identity for role in state.roles]
-
-
-def wait_for(condition: Any, seconds: float = 60.0) -> None:
-    end = monotonic() + seconds
-    while not condition():
-        assert monotonic() < end, "it did not come true in time"
-        sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +108,7 @@ def test_prometheus_scrapes_every_job(up: Path) -> None:
         result = httpx.get(url, params={"query": "up == 1"}, trust_env=False).json()["data"]["result"]
         return {series["metric"]["job"] for series in result}
 
-    wait_for(lambda: jobs_up() == {"exporter", "gateway", "normalise", "track", "ledger", "pager"})
+    until(lambda: jobs_up() == {"exporter", "gateway", "normalise", "track", "ledger", "pager"})
 
 
 def test_other_commands_talk_to_the_kafka_that_is_up(up: Path) -> None:
@@ -133,8 +127,8 @@ def test_a_second_up_in_the_same_directory_is_refused(up: Path) -> None:
 def test_a_killed_role_comes_back_and_is_reported(up: Path) -> None:
     before = next(role for role in state_of(up).roles if role.name == "exporter")
     os.killpg(before.pid, signal.SIGKILL)
-    wait_for(lambda: next(role for role in state_of(up).roles if role.name == "exporter").restarts == 1)
-    wait_for(lambda: all(role["healthy"] for role in status(up)["roles"]))
+    until(lambda: next(role for role in state_of(up).roles if role.name == "exporter").restarts == 1)
+    until(lambda: all(role["healthy"] for role in status(up)["roles"]))
     after = next(role for role in status(up)["roles"] if role["name"] == "exporter")
     assert (after["restarts"], after["last_exit"]) == (1, "signal 9")
     assert after["pid"] != before.pid
@@ -144,8 +138,8 @@ def test_a_killed_role_comes_back_and_is_reported(up: Path) -> None:
 def test_a_role_that_is_alive_but_hangs_is_started_again(up: Path) -> None:
     before = next(role for role in state_of(up).roles if role.name == "ledger")
     os.killpg(before.pid, signal.SIGSTOP)
-    wait_for(lambda: next(role for role in state_of(up).roles if role.name == "ledger").restarts == 1)
-    wait_for(lambda: all(role["healthy"] for role in status(up)["roles"]))
+    until(lambda: next(role for role in state_of(up).roles if role.name == "ledger").restarts == 1)
+    until(lambda: all(role["healthy"] for role in status(up)["roles"]))
     after = next(role for role in status(up)["roles"] if role["name"] == "ledger")
     assert after["last_exit"].startswith("not well for 1")
     assert after["pid"] != before.pid
@@ -178,7 +172,7 @@ def test_down_stops_everything_within_20_seconds_and_may_be_repeated(up: Path) -
 def test_ctrl_c_in_the_foreground_stops_everything(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "streams", "up", "--state-dir", str(tmp_path)]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as foreground:
-        wait_for(lambda: (state := run_state.read(tmp_path)) is not None and state.phase == "ready", 120)
+        until(lambda: (state := run_state.read(tmp_path)) is not None and state.phase == "ready")
         state = state_of(tmp_path)
         foreground.send_signal(signal.SIGINT)
         assert foreground.wait(20) == 0
@@ -189,7 +183,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
     assert command("up", "--detach", "--state-dir", str(tmp_path)).returncode == 0
     state = state_of(tmp_path)
     os.kill(state.supervisor_pid, signal.SIGKILL)
-    wait_for(lambda: not any(one.alive() for one in identities(state)))
+    until(lambda: not any(one.alive() for one in identities(state)))
     assert command("status", "--state-dir", str(tmp_path)).returncode == 69
     assert command("down", "--state-dir", str(tmp_path)).returncode == 0
     assert run_state.read(tmp_path) is None

@@ -19,7 +19,7 @@ from tests.weeks.ashby import Ashby
 from tests.weeks.greenhouse import Greenhouse
 from tests.weeks.week import CARD, ENDS, MINUTE, SUBMITTED, TAKEN
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,8 @@ from tests.greenhouse import BODIES, headers
 from tests.settled import doubled
 from tests.stream.test_normalise import Worker, letters
 from tests.stream.test_normalise import facts as told_by
-from tests.workers import Heard, running, until
+from tests.waiting import until
+from tests.workers import Heard, running
 
 LEFT = Path(__file__).parents[1] / "fixtures/state_v1/topics.jsonl.gz"
 ROLES = {"normalise": "ats.raw", "track": "ats.facts"}
@@ -213,9 +214,9 @@ def test_new_workers_go_on_where_the_old_ones_stopped(settings: Settings, tmp_pa
     ):
         tell(settings, NEWS)
         tell(settings, [("record.scorecards", APRIL, watermark(APRIL))], channel="watermark")
-        until(lambda: any(":900103:" in key for key in heard.listen().obligations()), 40, track)
+        until(lambda: any(":900103:" in key for key in heard.listen().obligations()), track)
         clock.set(APRIL)
-        until(lambda: heard.ticked(APRIL), 40, track)
+        until(lambda: heard.ticked(APRIL), track)
         (folder := tmp_path / "rebuild").mkdir()
         with Progress(disable=True) as progress:
             found = rebuild.rebuild(settings, folder, progress, workers=1)

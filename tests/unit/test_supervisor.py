@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 import yaml
@@ -24,6 +24,7 @@ from streams.roles import Role
 from streams.run_state import RoleState, RunState
 from streams.settings import Settings
 from streams.supervision import AlreadyRunning, Supervised
+from tests.waiting import until
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -31,13 +32,6 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
 ]
-
-
-def wait_for(condition: object, seconds: float = 10.0) -> None:
-    end = monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert monotonic() < end, "it did not come true in time"
-        sleep(0.02)
 
 
 def role(log: Path, *code: str, name: str = "one") -> Role:
@@ -67,14 +61,14 @@ def run_of(*states: RoleState, phase: str = "ready", pid: int | None = None) -> 
 
 def test_stop_ends_a_process_at_the_first_asking(tmp_path: Path) -> None:
     process = Process.spawn("sleeper", SLEEPER, log=tmp_path / "log")
-    wait_for(lambda: tail(process.log) == "up")
+    until(lambda: tail(process.log) == "up")
     process.stop(10)
     assert process.exit_code == -signal.SIGTERM
 
 
 def test_stop_kills_a_process_that_will_not_go(tmp_path: Path) -> None:
     process = Process.spawn("stubborn", STUBBORN, log=tmp_path / "log")
-    wait_for(lambda: tail(process.log) == "up")
+    until(lambda: tail(process.log) == "up")
     process.stop(0.2)
     assert process.exit_code == -signal.SIGKILL
 
@@ -82,12 +76,12 @@ def test_stop_kills_a_process_that_will_not_go(tmp_path: Path) -> None:
 def test_stop_takes_the_children_of_a_process_with_it(tmp_path: Path) -> None:
     code = f"import subprocess, time; print(subprocess.Popen({SLEEPER!r}).pid, flush=True); time.sleep(60)"
     process = Process.spawn("parent", [sys.executable, "-c", code], log=tmp_path / "log")
-    wait_for(lambda: "up" in tail(process.log))
+    until(lambda: "up" in tail(process.log))
     child = Identity.of(int(tail(process.log).split()[0]))
     assert child is not None
     assert child.alive()
     process.stop()
-    wait_for(lambda: not child.alive())
+    until(lambda: not child.alive())
 
 
 def test_a_process_ends_with_the_one_that_started_it_even_if_that_is_killed(tmp_path: Path) -> None:
@@ -100,7 +94,7 @@ def test_a_process_ends_with_the_one_that_started_it_even_if_that_is_killed(tmp_
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL
-    wait_for(lambda: Identity.of(int(done.stdout)) is None)
+    until(lambda: Identity.of(int(done.stdout)) is None)
 
 
 def test_another_process_with_the_same_id_is_not_ours(tmp_path: Path) -> None:
@@ -155,7 +149,7 @@ def test_a_role_that_is_alive_but_hangs_is_killed_and_started_again(tmp_path: Pa
         return one.answered
 
     try:
-        wait_for(answered)
+        until(answered)
         assert not one.tend(monotonic())
         first.identity.signal_group(signal.SIGSTOP)
         one.look()  # it does not answer
@@ -164,7 +158,7 @@ def test_a_role_that_is_alive_but_hangs_is_killed_and_started_again(tmp_path: Pa
         assert first.exit_code == -signal.SIGKILL
         assert one.last_exit == "not well for 1 s"
         assert one.tend(one.restart_at)
-        wait_for(answered)
+        until(answered)
         assert one.restarts == 1
     finally:
         if one.process is not None:
@@ -191,7 +185,7 @@ def test_a_role_that_ends_is_started_again_after_a_pause_that_grows(tmp_path: Pa
     one.start()
     pauses = []
     for _ in range(3):
-        wait_for(lambda: one.process is not None and one.process.exit_code is not None)
+        until(lambda: one.process is not None and one.process.exit_code is not None)
         now = monotonic()
         assert one.tend(now)
         pauses.append(one.restart_at - now)
@@ -207,7 +201,7 @@ def test_the_pause_is_short_again_after_a_long_life(tmp_path: Path) -> None:
     one = supervised(tmp_path / "log", "raise SystemExit(1)")
     one.start()
     one.failures = 5
-    wait_for(lambda: one.process is not None and one.process.exit_code is not None)
+    until(lambda: one.process is not None and one.process.exit_code is not None)
     now = one.launched_at + supervision.STEADY_SECONDS + 1
     one.tend(now)
     assert one.restart_at - now == 1.0
@@ -217,7 +211,7 @@ def test_the_pause_never_exceeds_its_limit(tmp_path: Path) -> None:
     one = supervised(tmp_path / "log", "raise SystemExit(1)")
     one.start()
     one.failures = 50
-    wait_for(lambda: one.process is not None and one.process.exit_code is not None)
+    until(lambda: one.process is not None and one.process.exit_code is not None)
     now = monotonic()
     one.tend(now)
     assert one.restart_at - now == supervision.LONGEST_PAUSE
@@ -236,7 +230,7 @@ def test_a_killed_role_is_reported_with_its_signal(tmp_path: Path) -> None:
 def test_a_role_that_does_not_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     one = supervised(tmp_path / "log", "print('the reason', flush=True); raise SystemExit(1)")
     one.start()
-    wait_for(lambda: one.process is not None and one.process.exit_code is not None)
+    until(lambda: one.process is not None and one.process.exit_code is not None)
     one.tend(monotonic())
     error = supervision.did_not_start(one)
     assert isinstance(error, Unreachable)
