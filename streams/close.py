@@ -19,15 +19,17 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from schemas.statement import Adjustment, Line, Row, Statement
-from streams import closed_periods, ledger, statement_files
+from streams import closed_periods, drain, ledger, statement_files
 from streams.agreement import Agreement
 from streams.check import load_agreement
-from streams.errors import MutualSLAError, PeriodClosed
+from streams.errors import MutualSLAError, PeriodClosed, Unreachable
 from streams.ledger_database import snapshot, writing
 from streams.period import Period
 from streams.settings import Settings
 from streams.statement import Known, adjusted, adjustments, build, disagreements
+from streams.topics import NoBroker
 
+DRAIN_SECONDS = 60.0  #: for what was accepted to come to the ledger
 SHOWN = 20  #: undecided obligations listed by id before "and n more"
 
 
@@ -46,18 +48,25 @@ class NotClosed(MutualSLAError):
 def run(settings: Settings, period: str, out: Path | None, now: datetime, *, accept_unverified: bool = False) -> None:
     """Close `period` and write its folder under `out`. Closing it again with the same figures only writes the files again.
 
+    What is in the topics now is waited for, a minute at most: a closed month stays as it is, and after an import the ticks come
+    before its facts. Where there is no broker (the ledger may be all that is left) that is said, and the ledger's word is closed.
+
     Raises NotClosable with all reasons at once, and PeriodClosed if it was closed with other figures.
     """
     agreement = load_agreement(settings.deploy_dir)
     month = Period.month(period, agreement.policy.reporting_zone)
     engine = ledger.open_ledger(settings.ledger)
     try:
+        with snapshot(engine) as conn:
+            was_closed = closed_periods.load(conn, month.name) is not None
+        behind = [] if was_closed or now < month.end else _on_its_way(settings)
+        options: dict[str, Any] = {"accept_unverified": accept_unverified, "behind": behind}
         try:
             with writing(engine) as conn:
-                said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
+                said, lines, fresh = close(conn, month, agreement, now, settings, **options)
         except IntegrityError:  # somebody else closed it meanwhile: now it is closed, with these figures or with others
             with writing(engine) as conn:
-                said, lines, fresh = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified)
+                said, lines, fresh = close(conn, month, agreement, now, settings, **options)
     finally:
         engine.dispose()
     folder = (out or settings.state_dir / "statements") / period
@@ -68,13 +77,34 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
         _say(f"{unverified} unverified obligations were accepted; they are in obligations.csv and count for nobody")
 
 
+def _on_its_way(settings: Settings) -> list[str]:
+    """Where something that was accepted still is, if it does not come to the ledger."""
+    try:
+        drain.wait(settings, DRAIN_SECONDS)
+    except NoBroker as error:
+        _say(f"closing what the ledger knows, without asking whether more is on its way: {error}")
+    except (drain.Undrained, Unreachable) as error:
+        return [str(error)]
+    return []
+
+
 def close(
-    conn: Connection, month: Period, agreement: Agreement, now: datetime, settings: Settings, *, accept_unverified: bool = False
+    conn: Connection,
+    month: Period,
+    agreement: Agreement,
+    now: datetime,
+    settings: Settings,
+    *,
+    accept_unverified: bool = False,
+    behind: Sequence[str] = (),
 ) -> tuple[Statement, tuple[Line, ...], bool]:
-    """The statement of `month`, stored; and whether it is new. In the caller's transaction. Raises as `run` does."""
+    """The statement of `month`, stored; and whether it is new. In the caller's transaction. Raises as `run` does.
+
+    `behind` says what the ledger does not know yet.
+    """
     before = closed_periods.load(conn, month.name)
     if before is None:
-        faults = [fault for check in CHECKS for fault in check(conn, month, now, settings)]
+        faults = [*behind, *(fault for check in CHECKS for fault in check(conn, month, now, settings))]
         faults += _undecided(conn, month, accept_unverified=accept_unverified)
         if faults:
             raise NotClosable("\n".join([f"{month.name} cannot be closed:", *faults]))

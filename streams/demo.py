@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schemas.sources import SecretRef, Sources
-from streams import close, demo_drain, demo_summary, demo_traffic, ledger, supervisor
+from streams import close, demo_summary, demo_traffic, drain, ledger, supervisor
 from streams.access import resolve
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
@@ -39,6 +39,7 @@ from streams.simulation import History, simulate
 from streams.supervisor import Running
 
 MARKER = ".mutual-sla-demo"
+DRAIN_SECONDS = 180.0  #: how long the pipeline may take for what was fed
 PAGE_SECONDS = 30.0  #: how long the pager is waited for
 QUIET_SECONDS = 6.0  #: no further page for so long: that was all
 PIPED_WIDTH = 130
@@ -114,7 +115,7 @@ def _live(
         _feed(console, settings, door, deliveries, clock)
     with phases.phase("drain"):
         clock.release()
-        demo_drain.wait(settings, history.end)
+        drain.wait(settings, DRAIN_SECONDS, history.end)
     zone = agreement.policy.reporting_zone
     month = Period.of(Period.of(history.end, zone).start - timedelta(days=1), zone)
     with phases.phase("close"):

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import httpx
-from kafka import TopicPartition
-from kafka.admin import OffsetSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import ledger, ports
 from streams.errors import Unreachable
 from streams.ledger_database import connect
 from streams.settings import Settings
-from streams.topics import admin, load
+from streams.topics import Offsets, admin, ends, load
 
 Lag = Mapping[str, Mapping[str, int]]  #: consumer, as topics.yaml calls it -> topic -> records not yet read
-Offsets = Mapping[tuple[str, int], int]  #: (topic, partition) -> the offset of the next record
 
 GROUPS = ("normalise", "track")  #: consumers whose positions are a Kafka group's; the ledger's are in the ledger
 
@@ -43,7 +39,7 @@ def consumer_lag(settings: Settings) -> Lag | None:
     consumed = {name: {settings.topic(t.name) for t in read_on if name in t.consumers} for name in (*GROUPS, "ledger")}
     try:
         with admin(settings) as client:
-            ends = _ends(client, set().union(*consumed.values()))
+            last = ends(client, set().union(*consumed.values()))
             found = client.list_group_offsets([f"{settings.app_id}-{name}" for name in GROUPS])
         read: dict[str, Offsets] = {"ledger": _ledger_positions(settings)}
     except (Unreachable, SQLAlchemyError):
@@ -51,14 +47,7 @@ def consumer_lag(settings: Settings) -> Lag | None:
     for name in GROUPS:
         committed = found.get(f"{settings.app_id}-{name}", {})
         read[name] = {(tp.topic, tp.partition): offset.offset for tp, offset in committed.items()}
-    return {name: {topic: _behind(topic, read[name], ends) for topic in sorted(consumed[name])} for name in consumed}
-
-
-def _ends(client: Any, names: set[str]) -> Offsets:
-    topics = client.describe_topics(sorted(names))
-    partitions = [TopicPartition(topic["name"], p["partition_index"]) for topic in topics for p in topic["partitions"]]
-    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-    return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
+    return {name: {topic: _behind(topic, read[name], last) for topic in sorted(consumed[name])} for name in consumed}
 
 
 def _ledger_positions(settings: Settings) -> Offsets:
@@ -70,5 +59,5 @@ def _ledger_positions(settings: Settings) -> Offsets:
         engine.dispose()
 
 
-def _behind(topic: str, read: Offsets, ends: Offsets) -> int:
-    return sum(max(0, end - max(0, read.get(place, 0))) for place, end in ends.items() if place[0] == topic)
+def _behind(topic: str, read: Offsets, last: Offsets) -> int:
+    return sum(max(0, end - max(0, read.get(place, 0))) for place, end in last.items() if place[0] == topic)

@@ -14,8 +14,8 @@ from time import monotonic, sleep
 from typing import Any
 
 import yaml
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, OffsetSpec
 from kafka.errors import KafkaError
 from pydantic import Field, TypeAdapter, ValidationError
 from rich.console import Console
@@ -28,6 +28,13 @@ from streams.settings import ROOT, Settings
 
 TOPICS_FILE = ROOT / "schemas" / "topics.yaml"
 DAY_MS = 24 * 60 * 60 * 1000
+
+
+class NoBroker(Unreachable):
+    """Nothing listens where the brokers should be."""
+
+
+Offsets = Mapping[tuple[str, int], int]  #: (topic, partition) -> the offset of the next record
 
 
 class Topic(Agreed):
@@ -117,7 +124,7 @@ def admin(settings: Settings) -> Iterator[Any]:
     """kafka-python's admin client of the cluster; whatever Kafka does not do becomes Unreachable with its own words."""
     hosts = [address.rpartition(":") for address in settings.brokers.split(",")]
     if not any(ports.answers(int(port), host, timeout=5.0) for host, _, port in hosts):  # quicker to say than the client is
-        raise Unreachable(f"no Kafka broker answers at {settings.brokers}")
+        raise NoBroker(f"no Kafka broker answers at {settings.brokers}")
     try:
         client = KafkaAdminClient(**kafka_security.connection(settings), bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:
@@ -128,6 +135,14 @@ def admin(settings: Settings) -> Iterator[Any]:
         raise kafka_security.unreachable(settings, error) from error
     finally:
         client.close()
+
+
+def ends(client: Any, names: Iterable[str]) -> Offsets:
+    """Where each partition of these topics ends now; nothing of one that is not there."""
+    described = _describe(client, sorted(names)).items()
+    partitions = [TopicPartition(name, p["partition_index"]) for name, topic in described for p in topic["partitions"]]
+    found = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
 
 
 def _describe(client: Any, names: list[str]) -> dict[str, dict[str, Any]]:

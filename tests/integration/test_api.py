@@ -50,7 +50,7 @@ class Client:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     url = "" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    return Settings(state_dir=tmp_path, deploy_dir=ROOT / "deploy", ledger_url=url)
+    return Settings(state_dir=tmp_path, deploy_dir=ROOT / "deploy", ledger_url=url, brokers=f"127.0.0.1:{ports.free()}")
 
 
 @pytest.fixture

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+from sqlalchemy import Engine, insert
 
 from schemas.outcome import Outcome, Side, Verdict
-from streams import close, ledger
+from streams import close, ledger, ports
 from streams.close import NotClosable, NotClosed
 from streams.errors import PeriodClosed
 from streams.ledger_database import writing
+from streams.ledger_tables import consumer_position
 from streams.settings import ROOT, Settings
+from tests.conftest import MakeTopics
 from tests.ledger_samples import PARTITIONS, T0, a_receipt, an_obligation, deliver, outcome, ready, ticks
 
 MAY_END = datetime(2026, 5, 31, 22, tzinfo=UTC)
@@ -30,7 +34,7 @@ FILES = ("statement.csv", "obligations.csv", "index.csv", "statement.parquet", "
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     url = "" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    return Settings(state_dir=tmp_path, deploy_dir=ROOT / "deploy", ledger_url=url)
+    return Settings(state_dir=tmp_path, deploy_dir=ROOT / "deploy", ledger_url=url, brokers=f"127.0.0.1:{ports.free()}")
 
 
 @pytest.fixture
@@ -149,6 +153,45 @@ def test_what_is_learned_later_becomes_adjustments(
     managers = next(one for one in totals if one["cell"]["side"] == "hiring_manager")
     assert (managers["met"], managers["missed"], managers["excused"]) == (9 - 3 + 1, 4, 1)
     assert not {"p-001", "greenhouse", "platform"} & set(json.dumps(now).replace('"', " ").split())
+
+
+@pytest.mark.kafka
+def test_what_is_on_its_way_keeps_a_month_open(topics: MakeTopics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an import the ticks come before its facts: the month would be closed without them, for good."""
+    monkeypatch.setattr(close, "DRAIN_SECONDS", 1.0)
+    settings = topics(deploy_dir=ROOT / "deploy")
+    engine = ledger.open_ledger(settings.ledger)
+    ready(engine)
+    fill(engine)
+    producer = KafkaProducer(bootstrap_servers=settings.brokers)
+    for name, group, hop in (
+        ("ats.raw", "normalise", "the normalise worker on ats.raw is still behind"),
+        ("ats.facts", "track", "the track worker on ats.facts is still behind"),
+    ):
+        producer.send(settings.topic(name), b"{}", partition=2).get(timeout=30)
+        with pytest.raises(NotClosable, match=hop):
+            run(settings)
+        reader = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=f"{settings.app_id}-{group}")
+        reader.commit({TopicPartition(settings.topic(name), 2): OffsetAndMetadata(1, "", -1)})
+        reader.close()
+    producer.send(settings.topic("sla.outcomes"), b"{}", partition=2).get(timeout=30)
+    with pytest.raises(NotClosable, match="the ledger writer is still behind"):
+        run(settings)
+    with writing(engine) as conn:
+        conn.execute(insert(consumer_position), [{"topic": settings.topic("sla.outcomes"), "partition": 2, "next_offset": 1}])
+    closed = run(settings)
+    producer.send(settings.topic("ats.raw"), b"{}", partition=3).get(timeout=30)
+    assert run(settings) == closed  # what is closed is only written again
+    producer.close()
+    engine.dispose()
+
+
+def test_without_kafka_the_ledgers_word_is_closed_and_that_is_said(
+    engine: Engine, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(engine)
+    run(settings)
+    assert "without asking whether more is on its way: no Kafka broker answers at" in capsys.readouterr().out
 
 
 def test_every_reason_not_to_close_is_listed_at_once(engine: Engine, settings: Settings) -> None:
