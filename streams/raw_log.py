@@ -201,7 +201,6 @@ class RawLog:
             request_timeout_ms=self._delivery_ms // 2,
             max_block_ms=int(BOOTSTRAP_SECONDS * 1000),
             bootstrap_timeout_ms=int(BOOTSTRAP_SECONDS * 1000),
-            reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
         )
         try:

@@ -22,6 +22,7 @@ from kafka.errors import KafkaError
 
 from schemas.fact import Fact
 from schemas.raw import RawHeaders
+from streams import kafka_security
 from streams.connectors.greenhouse import GREENHOUSE
 from tests.chaos.stage import WEBHOOKS, Stage
 from tests.greenhouse import BODIES, STAGES
@@ -72,7 +73,7 @@ class FactLoad(threading.Thread):
         self._end = threading.Event()
         self._failed: BaseException | None = None
         self._producer = KafkaProducer(
-            bootstrap_servers=stage.settings.brokers.split(","), linger_ms=20, acks="all", delivery_timeout_ms=300_000
+            **kafka_security.connection(stage.settings), linger_ms=20, acks="all", delivery_timeout_ms=300_000
         )
 
     def finish(self) -> None:

@@ -24,7 +24,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 
-from streams import credentials, ledger, monitoring, ports, topics
+from streams import credentials, kafka_security, ledger, monitoring, ports, topics
 from streams.check import load_sources
 from streams.clock import FileClock
 from streams.kafka_node import KafkaNode
@@ -115,7 +115,7 @@ class Reached:
     def _look(self) -> bool:
         settings = self._stage.settings
         consumer = KafkaConsumer(
-            bootstrap_servers=settings.brokers.split(","), group_id=f"{settings.app_id}-track", enable_auto_commit=False
+            **kafka_security.connection(settings), group_id=f"{settings.app_id}-track", enable_auto_commit=False
         )
         try:
             if self._facts is None:
