@@ -79,7 +79,7 @@ def gateway(raw: MemoryLog, *, accounts: Sequence[Account] = (account("greenhous
     }
     secrets = {one.account: (SECRET, OLD_SECRET) for one in accounts}
     made = Gateway(
-        settings=Settings(max_body_bytes=LIMIT, gateway_timeout=2.0),
+        settings=Settings(max_body_bytes=LIMIT, gateway_timeout=20.0),
         clock=At(),
         sources=Sources(tenant="acme", accounts=tuple(accounts)),
         access=Access({token.encode(): identity for token, identity in tokens.items()}, secrets),

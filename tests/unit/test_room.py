@@ -12,7 +12,7 @@ from streams.room import Full, Place, Room
 
 def play(story: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await story()
 
     asyncio.run(run())
