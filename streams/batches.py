@@ -26,6 +26,8 @@ from streams.lease import WENT_BACK, die
 
 MAX_FETCHED_BYTES = 2 << 20  #: of values in one batch
 
+AGAIN_SECONDS = 0.05  #: until a seek that met a rebalance is tried again; left out, what was thrown away would be lost (measured)
+
 log = structlog.get_logger()
 
 
@@ -224,10 +226,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
         """Of the batch topic what was never committed goes to its beginning; aiokafka would leave it where it is."""
-        try:
-            found: Mapping[Any, int | None] = await super().seek_to_committed()
-        except (IllegalStateError, AssertionError):  # aiokafka's words for partitions that are being given out anew
-            return {}  # the recovery that follows seeks them all
+        while True:
+            try:
+                found: Mapping[Any, int | None] = await super().seek_to_committed()
+                break
+            except IllegalStateError:  # the partitions were given out anew meanwhile: those of now are sought
+                await asyncio.sleep(AGAIN_SECONDS)
         fresh = [tp for tp, offset in found.items() if not offset and tp.topic == self.app.batch_topic]
         if fresh:
             with suppress(IllegalStateError):  # taken away meanwhile: whoever gets it begins where it should
