@@ -16,7 +16,7 @@ from streams import ledger
 from streams.errors import MutualSLAError, Unreachable
 from streams.ledger_database import connect, snapshot
 from streams.settings import Settings
-from streams.topics import NoBroker, Offsets, admin, ends
+from streams.topics import NoBroker, Offsets, admin, committed, ends
 
 
 class Undrained(MutualSLAError):
@@ -64,12 +64,12 @@ def _until(through: Callable[[], bool], hop: str, last: float) -> None:
 
 
 def _read_by(client: Any, settings: Settings, role: str, goal: Offsets) -> bool:
-    found = client.list_group_offsets([f"{settings.app_id}-{role}"]).get(f"{settings.app_id}-{role}", {})
-    return _reached({(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}, goal)
+    group = f"{settings.app_id}-{role}"
+    return _reached(committed(client, [group]).get(group, {}), goal)
 
 
 def _reached(positions: Offsets, goal: Offsets) -> bool:
-    return all(max(positions.get(place, 0), 0) >= end for place, end in goal.items())
+    return all(positions.get(place, 0) >= end for place, end in goal.items())
 
 
 def _in_ledger(engine: Any, goal: Offsets, until: datetime | None) -> bool:

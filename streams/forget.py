@@ -106,8 +106,8 @@ class _Erasure:
         group, deadline = f"{self.settings.app_id}-normalise", monotonic() + WAIT_SECONDS
         with topics.admin(self.settings) as client:
             while True:
-                committed = client.list_group_offsets([group]).get(group, {}).get(self.place)
-                left = end - max(committed.offset if committed is not None else 0, 0)
+                read = topics.committed(client, [group]).get(group, {})
+                left = end - read.get((self.place.topic, self.place.partition), 0)
                 if left <= 0:
                     return
                 if monotonic() > deadline:

@@ -11,7 +11,7 @@ from streams import ledger, ports
 from streams.errors import Unreachable
 from streams.ledger_database import connect
 from streams.settings import Settings
-from streams.topics import Offsets, admin, ends, load
+from streams.topics import Offsets, admin, committed, ends, load
 
 Lag = Mapping[str, Mapping[str, int]]  #: consumer, as topics.yaml calls it -> topic -> records not yet read
 
@@ -40,13 +40,12 @@ def consumer_lag(settings: Settings) -> Lag | None:
     try:
         with admin(settings) as client:
             last = ends(client, set().union(*consumed.values()))
-            found = client.list_group_offsets([f"{settings.app_id}-{name}" for name in GROUPS])
+            found = committed(client, [f"{settings.app_id}-{name}" for name in GROUPS])
         read: dict[str, Offsets] = {"ledger": _ledger_positions(settings)}
     except (Unreachable, SQLAlchemyError):
         return None
     for name in GROUPS:
-        committed = found.get(f"{settings.app_id}-{name}", {})
-        read[name] = {(tp.topic, tp.partition): offset.offset for tp, offset in committed.items()}
+        read[name] = found.get(f"{settings.app_id}-{name}", {})
     return {name: {topic: _behind(topic, read[name], last) for topic in sorted(consumed[name])} for name in consumed}
 
 
@@ -60,4 +59,4 @@ def _ledger_positions(settings: Settings) -> Offsets:
 
 
 def _behind(topic: str, read: Offsets, last: Offsets) -> int:
-    return sum(max(0, end - max(0, read.get(place, 0))) for place, end in last.items() if place[0] == topic)
+    return sum(max(0, end - read.get(place, 0)) for place, end in last.items() if place[0] == topic)

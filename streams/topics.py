@@ -145,6 +145,15 @@ def ends(client: Any, names: Iterable[str]) -> Offsets:
     return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
 
 
+def committed(client: Any, groups: Iterable[str]) -> dict[str, Offsets]:
+    """How far each consumer group has read; nothing of a partition of which it has committed nothing."""
+    found = client.list_group_offsets(list(groups))
+    return {
+        group: {(tp.topic, tp.partition): read.offset for tp, read in offsets.items() if read.offset >= 0}
+        for group, offsets in found.items()
+    }
+
+
 def _describe(client: Any, names: list[str]) -> dict[str, dict[str, Any]]:
     """Those of `names` that exist, as the broker describes them."""
     return {topic["name"]: topic for topic in client.describe_topics(names) if topic["error_code"] == 0}
