@@ -40,7 +40,20 @@ def connection(settings: Settings) -> dict[str, Any]:
 
     Raises InvalidConfiguration listing every fault of the settings; the password is never in a message.
     """
-    found: dict[str, Any] = {"bootstrap_servers": settings.brokers.split(","), "reconnect_backoff_max_ms": RECONNECT_MS}
+    return {**_connection(settings), "reconnect_backoff_max_ms": RECONNECT_MS}
+
+
+def asynchronous(settings: Settings) -> dict[str, Any]:
+    """The same as aiokafka's clients take it, which ask again soon by themselves."""
+    found = _connection(settings)
+    if "sasl_oauth_token_provider" in found:
+        found["sasl_oauth_token_provider"] = _async_tokens(found["sasl_oauth_token_provider"])
+    return found
+
+
+def _connection(settings: Settings) -> dict[str, Any]:
+    """What both clients take alike."""
+    found: dict[str, Any] = {"bootstrap_servers": settings.brokers.split(",")}
     _refuse_faults(settings)
     if settings.kafka_security_protocol == "PLAINTEXT":
         return found
@@ -55,15 +68,6 @@ def connection(settings: Settings) -> dict[str, Any]:
         else:
             found["sasl_plain_username"] = settings.kafka_sasl_username
             found["sasl_plain_password"] = _password(settings)
-    return found
-
-
-def asynchronous(settings: Settings) -> dict[str, Any]:
-    """The same as aiokafka's clients take it, which ask again soon by themselves."""
-    found = connection(settings)
-    del found["reconnect_backoff_max_ms"]
-    if "sasl_oauth_token_provider" in found:
-        found["sasl_oauth_token_provider"] = _async_tokens(found["sasl_oauth_token_provider"])
     return found
 
 
