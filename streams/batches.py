@@ -25,7 +25,6 @@ from mode.utils.futures import notify
 from streams.lease import WENT_BACK, die
 
 MAX_FETCHED_BYTES = 2 << 20  #: of values in one batch
-
 AGAIN_SECONDS = 0.05  #: until a seek that met a rebalance is tried again; left out, what was thrown away would be lost (measured)
 
 log = structlog.get_logger()

@@ -60,13 +60,15 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
         with snapshot(engine) as conn:
             was_closed = closed_periods.load(conn, month.name) is not None
         behind = [] if was_closed or now < month.end else _on_its_way(settings)
-        options: dict[str, Any] = {"accept_unverified": accept_unverified, "behind": behind}
+
+        def attempt() -> tuple[Statement, tuple[Line, ...], bool]:
+            with writing(engine) as conn:
+                return close(conn, month, agreement, now, settings, accept_unverified=accept_unverified, behind=behind)
+
         try:
-            with writing(engine) as conn:
-                said, lines, fresh = close(conn, month, agreement, now, settings, **options)
+            said, lines, fresh = attempt()
         except IntegrityError:  # somebody else closed it meanwhile: now it is closed, with these figures or with others
-            with writing(engine) as conn:
-                said, lines, fresh = close(conn, month, agreement, now, settings, **options)
+            said, lines, fresh = attempt()
     finally:
         engine.dispose()
     folder = (out or settings.state_dir / "statements") / period
