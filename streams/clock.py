@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+#: Why a broker refuses a record with error 32 (topic setting `message.timestamp.after.max.ms`), and the mend.
+CLOCK_AHEAD = "Kafka refuses the record for its time: this machine's clock is an hour ahead of the broker's; set the wrong one"
+
 
 class Clock(Protocol):
     """Gives the current instant as an aware UTC datetime."""
@@ -49,6 +52,14 @@ class FileClock:
     def release(self) -> None:
         """Go on with real time."""
         self.path.unlink(missing_ok=True)
+
+
+def record_time(at: datetime) -> int:
+    """`at` as a Kafka record's timestamp, in milliseconds; never ahead of this machine's own clock.
+
+    A broker takes a timestamp ahead of its own clock for a wrong clock, and refuses the record. A simulated future is none.
+    """
+    return int(min(at, SystemClock().now()).timestamp() * 1000)
 
 
 def from_environment() -> Clock:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from aiokafka.errors import InvalidTimestampError
 from aiokafka.partitioner import murmur2
 
-from streams.errors import MutualSLAError
+from streams.clock import CLOCK_AHEAD
+from streams.errors import MutualSLAError, Unreachable
 from streams.step import Message
 
 #: Key and value together; the topics take 1,048,588 bytes a batch, the rest is the batch's own frame.
@@ -56,7 +58,8 @@ class Delivery:
 
         Returns the offset of the last record per (topic, partition); -1 where the broker said "already have it" without
         telling where (a duplicate after a retry). Raises RecordTooLarge before anything is sent, KeyError for a topic the
-        app did not declare, TimeoutError or a KafkaError if the broker did not confirm every record.
+        app did not declare, TimeoutError or a KafkaError if the broker did not confirm every record, Unreachable
+        if it refused one because this machine's clock is ahead of its own.
         """
         groups: dict[tuple[str, int], list[Message]] = {}
         for message in messages:
@@ -77,7 +80,10 @@ class Delivery:
         for _ in range(LOOKS):
             done, _ = await asyncio.wait([offsets], timeout=self._timeout / LOOKS)
             if done:
-                return offsets.result()
+                try:
+                    return offsets.result()
+                except InvalidTimestampError as error:
+                    raise Unreachable(CLOCK_AHEAD) from error
         offsets.cancel()
         raise TimeoutError(f"the broker did not confirm within {self._timeout} s")
 

@@ -25,7 +25,7 @@ from rich.progress import Progress
 from schemas.raw import RawHeaders
 from streams import stages, topics
 from streams.check import load_sources
-from streams.clock import Clock
+from streams.clock import Clock, record_time
 from streams.delivery import partition_of
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.person import Person, facts_of
@@ -161,7 +161,7 @@ class _Erasure:
             request_id=uuid.uuid4().hex,
         )
         value = orjson.dumps({"candidate_id": self.person.candidate_id})
-        at = max(int(raw.received_at.timestamp() * 1000), newest + 10 * SEGMENT_MS)
+        at = max(record_time(raw.received_at), newest + 10 * SEGMENT_MS)
         made.append(self.place.topic, self.place.partition, account.encode(), value, raw.to_kafka(), at)
         made.settle()
 

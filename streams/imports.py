@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from schemas.raw import RawHeaders
 from streams import import_files, imported, kafka_security, ledger_writer, stages
 from streams.check import load_sources
-from streams.clock import Clock
+from streams.clock import Clock, record_time
 from streams.connectors.payload import written
 from streams.errors import InvalidConfiguration, InvalidPayload, MutualSLAError
 from streams.import_mapping import Mapping, load
@@ -159,7 +159,7 @@ def _key(path: Path, mapping: Path | None, headers: RawHeaders, topic_id: str) -
 
 def _send(settings: Settings, reading: _Reading, path: Path, position: _Position, at: Any) -> None:
     topic, headers = settings.topic("ats.raw"), reading.headers.to_kafka()
-    key, when = reading.headers.account.encode(), int(reading.headers.received_at.timestamp() * 1000)
+    key, when = reading.headers.account.encode(), record_time(reading.headers.received_at)
     try:
         producer = KafkaProducer(
             **kafka_security.connection(settings),

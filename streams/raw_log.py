@@ -21,6 +21,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from schemas.raw import RawHeaders
 from streams import kafka_security, ports
+from streams.clock import CLOCK_AHEAD, record_time
 from streams.errors import MutualSLAError, Unreachable
 from streams.settings import Settings
 
@@ -103,8 +104,9 @@ class RawLog:
                     await self._append_burst(records[start : start + BURST])
         except TimeoutError:
             # Without a producer id kafka-python never expires a batch, so the time-out here counts as a failure too.
-            self._retire(self._producer)
-            raise Unreachable(f"Kafka did not acknowledge within {within:.0f} s") from None
+            why = f"Kafka did not acknowledge within {within:.0f} s"
+            self._retire(self._producer, why)
+            raise Unreachable(why) from None
 
     async def fault(self) -> str | None:
         """Why nothing can be appended now, or None. Asks the cluster, at most every two seconds."""
@@ -141,8 +143,11 @@ class RawLog:
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise TooLarge(f"{self._topic} takes no record of this size: {type(error).__name__}") from None
         except KafkaError as error:
-            self._retire(producer)
-            raise Unreachable(f"Kafka did not acknowledge: {type(error).__name__}") from None
+            # of several such records in a batch kafka-python makes InvalidRecordError; the broker's words stay
+            ahead = "timestamp" in str(error).lower()
+            why = CLOCK_AHEAD if ahead else f"Kafka did not acknowledge: {type(error).__name__}"
+            self._retire(producer, why)
+            raise Unreachable(why) from None
         finally:
             acknowledged.all.cancel()  # if a send failed half-way, nobody waits for the others
 
@@ -153,7 +158,7 @@ class RawLog:
             value=record.body,
             key=(record.key or record.headers.account).encode(),
             headers=record.headers.to_kafka(),
-            timestamp_ms=int(record.at.timestamp() * 1000),
+            timestamp_ms=record_time(record.at),
         )
         self._records += 1
         self._bytes += size
@@ -164,11 +169,11 @@ class RawLog:
         self._records -= 1
         self._bytes -= size
 
-    def _retire(self, producer: Any) -> None:
+    def _retire(self, producer: Any, why: str) -> None:
         """Send nothing more through `producer`; what it still delivers counts, then it goes."""
         if producer is None or producer is not self._producer:
             return
-        log.warning("producer_retired", topic=self._topic)
+        log.warning("producer_retired", topic=self._topic, reason=why)
         self._producer = None
         self._wanted.set()
         closing = asyncio.create_task(asyncio.to_thread(_close, producer, self._delivery_ms / 1000))
