@@ -124,12 +124,24 @@ class App(faust.App):  # type: ignore[misc]
     watchdog: Watchdog
     progress: WorkerProgress
     finished: int = 0  #: batches, since the start
+    _recovered: int = 0  #: the rebalance, as `rebalancing_count` has it, whose recovery has ended
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)
 
     def _new_producer_transport(self) -> Any:
         return Transport(self.conf.broker_producer, self)
+
+    @property
+    def rebalancing(self) -> bool:
+        """From the beginning of a rebalance to the end of the recovery that it brought."""
+        return bool(self.rebalancing_count != self._recovered)
+
+    @rebalancing.setter
+    def rebalancing(self, begun: bool) -> None:
+        # Faust's is a flag: what ends one rebalance took the word away from the next, which the consumer's thread had begun.
+        if not begun:
+            self._recovered = self.tables.recovery.latest
 
     def raw_producer(self) -> Any:
         """The running AIOKafkaProducer; raises NotReady before the app has started."""

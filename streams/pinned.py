@@ -43,13 +43,14 @@ def _missing_names() -> Iterator[str]:
     from faust.worker import Worker
 
     needed: dict[type, str] = {
-        App: "_new_transport _new_producer_transport on_rebalance_end consumer_generation_id",
+        App: "_new_transport _new_producer_transport on_rebalance_end rebalancing_count consumer_generation_id",
         PartitionAssignor: "assigned_actives _perform_assignment _get_copartitioned_groups",
         Store: "_db_for_partition offset_key",
         Stream: "enable_acks events",
         Collection: "_verify_source_topic_partitions on_recover",
         TableManager: "recovery on_standbys_ready",
-        Recovery: "_slurp_changelogs _set_recovery_started _set_recovery_ended need_recovery standby_remaining_total",
+        Recovery: "_slurp_changelogs _wait on_rebalance signal_recovery_start _set_recovery_started _set_recovery_ended "
+        "need_recovery standby_remaining_total",
         Consumer: "_to_message _new_offset _filter_tps_with_pending_acks perform_seek seek on_partitions_revoked getmany _commit",
         ThreadDelegateConsumer: "_getmany seek_to_committed seek_wait",
         Producer: "_settings_extra _ensure_producer",

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka.errors import IllegalStateError
 from faust.tables.manager import TableManager as FaustTableManager
+from faust.tables.recovery import RebalanceAgain
 from faust.tables.recovery import Recovery as FaustRecovery
 from mode import Service
 
@@ -22,7 +23,10 @@ RECOVERED = metrics.RECOVERED_RECORDS.counter()
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Faust's recovery service, fed by `take` instead of by a queue."""
+    """Faust's recovery service, fed by `take` instead of by a queue, and of one rebalance: the next one ends it."""
+
+    _of = 0  #: the rebalance in which the partitions were given out, as the app counts them
+    latest = 0  #: the same, of the last recovery that was found to be still about the latest rebalance
 
     def take(self, tp: Any, records: list[Any]) -> None:
         """Records of one changelog partition, in order, from its position on: write what is new, note how far it got.
@@ -60,6 +64,21 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
             self.signal_recovery_end.set()
         if self.standby_tps and not self.tables.standbys_ready and self.standby_remaining_total() <= 0:
             self.tables.on_standbys_ready()
+
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
+        self._of = self.app.rebalancing_count
+        await super().on_rebalance(*args, **kwargs)
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109
+        """Faust's, which notices another rebalance only once it has given partitions out, and not always then.
+
+        A recovery that ended within it would set the flow going again: on partitions that are another worker's by now (both would
+        write), or on new ones whose rows are not there yet (facts would be folded into what is old, and those between lost).
+        """
+        await super()._wait(coro, timeout)
+        if self.signal_recovery_start.is_set() or self.app.rebalancing_count != self._of:
+            raise RebalanceAgain
+        self.latest = self._of
 
     def _set_recovery_started(self) -> None:
         # Faust clears the signal with each record, and so may miss it. It is for one recovery: cleared when that begins.

@@ -1,21 +1,26 @@
 """A worker for tests: the state of a key is the set of offsets seen under it. `python -m tests.stream.set_worker`.
 
-Environment: SET_SLEEP seconds a batch takes, SET_POISON a value at which the step raises.
+Environment: SET_SLEEP seconds a batch takes, SET_POISON a value at which the step raises, SET_SLOW seconds at most that pass
+before and after a seek, and after a revocation, so that one rebalance comes in the middle of another.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
-from streams import microbatch
+from streams import batches, microbatch
 from streams.settings import from_environment
 from streams.step import Message, Read, Step
 
 settings = from_environment()
 SLEEP = float(os.environ.get("SET_SLEEP", "0"))
 POISON = os.environ.get("SET_POISON", "").encode()
+SLOW = float(os.environ.get("SET_SLOW", "0"))
 
 
 def step(partition: int, records: list[Any], read: Read) -> Step:
@@ -31,7 +36,21 @@ def step(partition: int, records: list[Any], read: Read) -> Step:
     return result
 
 
+def slowly(method: Callable[..., Any], before: float) -> Callable[..., Any]:
+    dice = Random(os.getpid())
+
+    async def slow(consumer: Any, *given: Any) -> None:
+        await asyncio.sleep(dice.uniform(0, before))
+        await method(consumer, *given)
+        await asyncio.sleep(dice.uniform(0, SLOW))
+
+    return slow
+
+
 if __name__ == "__main__":
+    if SLOW:
+        for name, before in (("perform_seek", SLOW), ("on_partitions_revoked", 0.0)):
+            setattr(batches.Consumer, name, slowly(getattr(batches.Consumer, name), before))
     topics = [settings.topic("out")]
     app = microbatch.build(settings, "set", settings.topic("in"), step, outputs=topics, same_count=topics, max_records=100)
     microbatch.run_worker(app)

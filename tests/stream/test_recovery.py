@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import rocksdict
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from streams import microbatch
@@ -47,7 +48,7 @@ def table(tmp_path: Path) -> Iterator[Table]:
 def recovery(table: Table) -> Any:
     """The service in the middle of a recovery: ACTIVE lacks offsets 5 to 9, STANDBY 0 to 3."""
     made: Any = Recovery.__new__(Recovery)
-    made.app = SimpleNamespace(role="test", in_recovery=True)
+    made.app = SimpleNamespace(role="test", in_recovery=True, rebalancing_count=1)
     made.tables = SimpleNamespace(standbys_ready=False, on_standbys_ready=lambda: setattr(made.tables, "standbys_ready", True))
     made.in_recovery = True
     made._signal_recovery_end = asyncio.Event()
@@ -120,3 +121,54 @@ def test_what_was_not_taken_is_read_again_from_where_it_got_to(table: Table) -> 
     made.active_offsets[TP("changelog", 5)] = None  # not known yet: the recovery will seek before it reads
     asyncio.run(made.seek_back([ACTIVE, STANDBY, TP("changelog", 5)]))
     assert sought == {ACTIVE: 4, STANDBY: 0}
+
+
+def waited(made: Any, meanwhile: Callable[[], object]) -> None:
+    """The recovery of the first rebalance waits for something, and `meanwhile` happens."""
+
+    async def first(*_: object, **__: object) -> Any:
+        meanwhile()
+        return SimpleNamespace(stopped=False, done=set())
+
+    made._of, made._signal_recovery_start, made.wait_first = 1, asyncio.Event(), first
+    asyncio.run(made._wait(None))
+
+
+def test_a_recovery_goes_on_while_no_other_rebalance_has_begun(table: Table) -> None:
+    made = recovery(table)
+    waited(made, lambda: None)
+    assert made.latest == 1
+
+
+def test_a_rebalance_ends_the_recovery_of_the_one_before_as_soon_as_it_begins(table: Table) -> None:
+    made = recovery(table)
+    with pytest.raises(RebalanceAgain):
+        waited(made, lambda: setattr(made.app, "rebalancing_count", 2))
+    assert made.latest == 0
+
+
+def test_so_does_one_that_has_given_partitions_out_already(table: Table) -> None:
+    made = recovery(table)
+
+    def given_out() -> None:
+        made.app.rebalancing_count = made._of = 2
+        made.signal_recovery_start.set()
+
+    with pytest.raises(RebalanceAgain):
+        waited(made, given_out)
+    assert made.latest == 0
+
+
+def test_the_end_of_one_recovery_does_not_end_the_rebalance_that_has_begun_since() -> None:
+    class App(SimpleNamespace):
+        rebalancing = microbatch.App.rebalancing
+
+    tables = SimpleNamespace(recovery=SimpleNamespace(latest=1))
+    app = App(rebalancing_count=1, _recovered=0, tables=tables)
+    assert app.rebalancing
+    app.rebalancing = False
+    assert not app.rebalancing
+    app.rebalancing = True  # as the consumer's thread does, which then counts
+    app.rebalancing_count = 2
+    app.rebalancing = False
+    assert app.rebalancing
