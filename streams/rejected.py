@@ -25,7 +25,7 @@ from rich.table import Table
 
 from schemas.raw import Rejected, Retried, rejected_record
 from streams import kafka_security
-from streams.clock import Clock
+from streams.clock import Clock, record_time
 from streams.errors import MutualSLAError, Unreachable
 from streams.settings import Settings
 from streams.whole_topic import ANSWER_SECONDS, everything, reachable, reader
@@ -134,7 +134,7 @@ def _fetch(consumer: Any, one: Rejected, settings: Settings) -> Any:
 
 
 def _put_back(producer: Any, letters: Sequence[tuple[Rejected, Any]], rejected_topic: str, now: datetime) -> None:
-    at = int(now.timestamp() * 1000)
+    at = record_time(now)
     sent = []
     for one, record in letters:
         headers = [(key, value) for key, value in record.headers if key != "retry_of"] + [("retry_of", one.pointer.encode())]
