@@ -69,7 +69,10 @@ class Delivery:
         self._alive()
         begun = time.perf_counter()
         sends = [self._send_group(topic, partition, group) for (topic, partition), group in groups.items()]
-        offsets = await self._confirmed(sends)
+        try:
+            offsets = await self._confirmed(sends)
+        except InvalidTimestampError as error:
+            raise Unreachable(CLOCK_AHEAD) from error
         self.waited += time.perf_counter() - begun
         self.sent += sum(len(group) for group in groups.values())
         return dict(zip(groups, offsets, strict=True))
@@ -80,10 +83,7 @@ class Delivery:
         for _ in range(LOOKS):
             done, _ = await asyncio.wait([offsets], timeout=self._timeout / LOOKS)
             if done:
-                try:
-                    return offsets.result()
-                except InvalidTimestampError as error:
-                    raise Unreachable(CLOCK_AHEAD) from error
+                return offsets.result()
         offsets.cancel()
         raise TimeoutError(f"the broker did not confirm within {self._timeout} s")
 

@@ -2,7 +2,7 @@
 
 Workers come, leave and are killed at random while one stays. Their seeks and revocations take some seconds more, so that a
 recovery often ends while the next rebalance is under way. At the end the state of all keys, as the changelog has it, is compared
-with what was sent, and what was told twice is counted: only a killed worker may have told a batch that it had not saved.
+with what was sent, and what was told twice is counted: only what a killed worker had not saved, or not committed, may be.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutual-sla-rebalances-") as folder, KafkaNode(Path(folder) / "kafka") as node:
         settings = Settings(brokers=node.bootstrap, app_id="r", state_dir=Path(folder), session_timeout=6.0, lease_seconds=3.0)
         create(settings, "in", "out")
-        workers, sent, end = Workers(settings, given.slow), dict[tuple[int, bytes], set[int]](), threading.Event()
+        workers, end = Workers(settings, given.slow), threading.Event()
+        sent: Sets = {}
         feeder = threading.Thread(target=feed, args=(settings, sent, end))
         feeder.start()
         try:

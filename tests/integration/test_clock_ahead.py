@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,9 +34,19 @@ def settings(topics: Callable[..., Settings]) -> Settings:
     return topics()
 
 
-def bodies(settings: Settings, at: datetime) -> list[RawRecord]:
+def bodies(at: datetime) -> list[RawRecord]:
     told = {"tenant": "acme", "account": "greenhouse", "system": "greenhouse", "channel": "webhook", "request_id": "r"}
     return [RawRecord(RawHeaders(received_at=at, **told), b"%d" % number, at) for number in range(3)]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[RawLog]:
+    log = RawLog(settings)
+    await log.start()
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 async def accepting(log: RawLog, records: list[RawRecord]) -> None:
@@ -53,17 +64,13 @@ def test_a_gateway_ahead_of_the_broker_acknowledges_nothing_and_accepts_again_wh
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused_then_accepted() -> None:
-        log = RawLog(settings)
-        await log.start()
-        try:
-            await accepting(log, bodies(settings, datetime.now(UTC)))
+        async with opened(settings) as log:
+            await accepting(log, bodies(datetime.now(UTC)))
             with monkeypatch.context() as wrong:
                 wrong.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + AHEAD)
                 with pytest.raises(Unreachable, match=WORDS):
-                    await log.append(bodies(settings, SystemClock().now()), within=30.0)
-            await accepting(log, bodies(settings, datetime.now(UTC)))
-        finally:
-            await log.close()
+                    await log.append(bodies(SystemClock().now()), within=30.0)
+            await accepting(log, bodies(datetime.now(UTC)))
 
     asyncio.run(refused_then_accepted())
     assert [record.value for record in raw_records(settings)] == [b"0", b"1", b"2"] * 2
@@ -73,12 +80,8 @@ def test_a_simulated_future_is_no_wrong_clock(settings: Settings) -> None:
     future = datetime.now(UTC) + timedelta(days=30)
 
     async def accepted() -> None:
-        log = RawLog(settings)
-        await log.start()
-        try:
-            await accepting(log, bodies(settings, future))
-        finally:
-            await log.close()
+        async with opened(settings) as log:
+            await accepting(log, bodies(future))
 
     asyncio.run(accepted())
     assert {RawHeaders.from_kafka(record.headers).received_at for record in raw_records(settings)} == {future}
