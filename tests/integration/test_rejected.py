@@ -110,6 +110,17 @@ def test_a_retry_round_trip(settings: Settings, producer: Any, capsys: pytest.Ca
     assert (row["pointer"], row["reason"], row["retried_at"]) == (letter.pointer, "unknown_action", NOW.isoformat())
 
 
+def test_a_retry_in_a_simulated_future_is_taken_by_the_broker(settings: Settings, producer: Any) -> None:
+    reject(producer, settings, append_raw(producer, settings, BODY))
+
+    class Future:
+        def now(self) -> datetime:
+            return datetime.now(UTC) + timedelta(days=30)
+
+    assert rejected.retry(settings, None, Future()) == 1
+    assert [record.value for record in records_of(settings, "ats.raw")] == [BODY, BODY]
+
+
 def test_what_was_put_back_is_not_put_back_by_the_next_retry_of_all(settings: Settings, producer: Any) -> None:
     reject(producer, settings, append_raw(producer, settings, BODY))
     rejected.retry(settings, None, At())
