@@ -56,8 +56,10 @@ class _Ball:
             self.holder, self.state = rule.holder, rule.state or self.state
 
     def now(self) -> tuple[str, str]:
-        if self.closed or self.holder == "nobody":
-            return "nobody", self.closed_state if self.closed else self.state
+        if self.holder == "nobody":  # whatever becomes of its requisition then
+            return "nobody", self.state
+        if self.closed:
+            return "nobody", self.closed_state
         return ("paused" if self.paused else self.holder), self.state
 
 
@@ -103,6 +105,9 @@ def _at_once(together: list[tuple[HolderChange, Event]], ball: _Ball, found: lis
     if found:
         last = found[-1]
         if last.holder == holder and last.state == state and last.person == person:
+            return True
+        if last.holder == holder == "nobody":  # its life is over since then; what comes later only says how it ended
+            last.state = state
             return True
         last.end = at
     found.append(Hold(at, None, holder, person, cause, state))

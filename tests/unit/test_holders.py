@@ -110,11 +110,29 @@ def test_a_hold_and_a_close_give_the_ball_back_where_it_was_or_went_meanwhile() 
 
 def test_a_rejection_ends_it_under_a_close_too_and_both_have_to_be_undone() -> None:
     told = CREATED, own("application.rejected", 1), requisition("requisition.closed", 2), requisition("requisition.reopened", 3)
-    assert held(*told) == [START, (1, "nobody", "rejected"), (2, "nobody", "closed"), (3, "nobody", "rejected")]
+    assert held(*told) == [START, (1, "nobody", "rejected")]
     assert held(*told, own("application.unrejected", 4))[-1] == (4, TA, "screen")
-    found = state(*told[:2])
+    assert held(*told[:3], own("application.unrejected", 4))[-1] == (1, "nobody", "closed")
+
+
+@pytest.mark.parametrize(
+    ("facts", "ended", "how"),
+    [
+        pytest.param((own("application.hired", 1), requisition("requisition.closed", 9)), 1, "hired", id="hired, then closed"),
+        pytest.param((own("application.rejected", 1), requisition("requisition.deleted", 9)), 1, "rejected", id="then deleted"),
+        pytest.param(
+            (requisition("requisition.closed", 1), own("application.rejected", 9)), 1, "rejected", id="closed, rejected"
+        ),
+        pytest.param((own("application.hired", 1), own("candidate.deleted", 9)), 1, "deleted", id="hired, then forgotten"),
+        pytest.param((requisition("requisition.closed", 1),), 1, "closed", id="closed"),
+    ],
+)
+def test_an_application_ends_once_and_what_is_learned_later_says_only_how(
+    facts: tuple[Fact, ...], ended: float, how: str
+) -> None:
+    found = state(CREATED, *facts)
     assert found is not None
-    assert (found.ended_at, found.state) == (at(1), "rejected")
+    assert (found.ended_at, found.state, len(found.holdings)) == (at(ended), how, 2)
 
 
 def test_the_end_of_an_interview_brings_nobody_back_to_life() -> None:
