@@ -168,7 +168,7 @@ def job(source: Source, node: Node, updated: When) -> list[Fact]:
     opened_at = node.instant("opened_at", "open_date", "created_at")
     status = node.word(VOCABULARY["job_status"], "status")
     facts = []
-    if opened_at is not None:
+    if opened_at is not None and status != "draft":  # nobody has to look for candidates yet
         opened = When(opened_at, Origin.OBJECT)
         facts.append(source.fact("requisition.opened", opened, (native,), requisition=native))
     team, openings = node.node("hiring_team"), list(node.nodes("openings"))

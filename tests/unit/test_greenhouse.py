@@ -320,6 +320,13 @@ def test_an_offer_update_is_what_its_status_says(status: str, kind: str) -> None
     assert [(f.kind, f.attributes["status"]) for f in found] == [(kind, status.casefold())]
 
 
+def test_a_draft_of_a_job_is_not_open_yet_whatever_day_it_names() -> None:
+    polled = facts("record.jobs", lambda record: record.update(status="draft", closed_at=None))
+    told = facts("webhook.job_created", lambda payload: payload["job"].update(status="draft", opened_at=None))
+    for found in (polled, told):
+        assert [(fact.kind, fact.attributes["status"]) for fact in found] == [("requisition.updated", "draft")]
+
+
 def test_a_job_approval_to_start_recruiting_completes_the_role_information() -> None:
     approval = {"approval_type": "open_job", "offer_id": None}
     polled = facts("record.approvals", lambda record: record.update(approval))[0]
