@@ -1,8 +1,13 @@
-"""Which worker gets which partitions: Faust's assignor, with partition counts that it can rely on.
+"""Which worker gets which partitions: Faust's assignor, with partition counts that it can rely on, and never half of one.
 
 A broker that has just started may not know the partitions of a topic yet. Faust ignores such a topic; its leader then gives
 nothing to anybody, the group is stable, and nobody works until somebody joins (measured: one kill of the only broker in three).
 The counts were verified before the worker started (`changelog.prepare`) and never change, so they are used here.
+
+A worker that is stopped in its first second joins with the source only, for its table is not registered yet. Faust then gives
+out source and changelog each by itself: the others go on with partitions of the source on rows that they have not recovered,
+and write over what was there (measured: 7,607 of 31,780 facts lost by one such stop). Here both go to one worker, and who has
+subscribed to one of them only gets neither.
 """
 
 from __future__ import annotations
@@ -10,7 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from faust.assignor.client_assignment import ClientAssignment
 from faust.assignor.partition_assignor import PartitionAssignor as FaustPartitionAssignor
+
+from streams.lease import FAILED, die
 
 
 class KnownPartitions:
@@ -28,7 +36,20 @@ class KnownPartitions:
 
 
 class PartitionAssignor(FaustPartitionAssignor):  # type: ignore[misc]
-    """Faust's, over `app.partition_counts`."""
+    """Faust's, over `app.partition_counts`, for workers that have a source and its changelog or nothing."""
 
     def _perform_assignment(self, cluster: Any, member_metadata: Any) -> Any:
-        return super()._perform_assignment(KnownPartitions(cluster, self.app.partition_counts), member_metadata)
+        whole = {self.app.batch_topic, self.app.rows_table.changelog_topic_name}
+        ready = {member: told for member, told in member_metadata.items() if whole.issubset(told.subscription)}
+        rest = {member: self._get_client_metadata(told) for member, told in member_metadata.items() if member not in ready}
+        given = super()._perform_assignment(KnownPartitions(cluster, self.app.partition_counts), ready)
+        self._update_member_urls(rest)
+        nothing = {member: ClientAssignment(actives={}, standbys={}) for member in rest}
+        return {**given, **self._protocol_assignments(nothing, {}, {}, {})}
+
+    def on_assignment(self, assignment: Any) -> None:
+        super().on_assignment(assignment)
+        given = {topic: sorted(partitions) for topic, partitions in self._assignment.actives.items()}
+        source, rows = (given.get(topic, []) for topic in (self.app.batch_topic, self.app.rows_table.changelog_topic_name))
+        if source != rows:  # the leader is of a release that does not know better
+            die(FAILED, "given_a_source_without_its_changelog", source=source, changelog=rows)

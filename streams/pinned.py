@@ -44,14 +44,16 @@ def _missing_names() -> Iterator[str]:
 
     needed: dict[type, str] = {
         App: "_new_transport _new_producer_transport on_rebalance_end rebalancing_count consumer_generation_id",
-        PartitionAssignor: "assigned_actives _perform_assignment _get_copartitioned_groups",
+        PartitionAssignor: "assigned_actives on_assignment _perform_assignment _get_client_metadata _update_member_urls "
+        "_protocol_assignments",
         Store: "_db_for_partition offset_key",
         Stream: "enable_acks events",
         Collection: "_verify_source_topic_partitions on_recover",
-        TableManager: "recovery on_standbys_ready",
+        TableManager: "recovery on_standbys_ready wait_until_tables_registered",
         Recovery: "_slurp_changelogs _wait on_rebalance signal_recovery_start _set_recovery_started _set_recovery_ended "
         "need_recovery standby_remaining_total",
-        Consumer: "_to_message _new_offset _filter_tps_with_pending_acks perform_seek seek on_partitions_revoked getmany _commit",
+        Consumer: "_to_message _new_offset _filter_tps_with_pending_acks perform_seek seek on_partitions_revoked getmany _commit "
+        "commit maybe_wait_for_commit_to_finish",
         ThreadDelegateConsumer: "_getmany seek_to_committed seek_wait",
         Producer: "_settings_extra _ensure_producer",
         Transport: "Consumer Producer",

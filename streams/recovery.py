@@ -7,6 +7,7 @@ in recovery and on standby alike; nothing of Faust's queue is used. Where recove
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -95,7 +96,7 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
 
 
 class TableManager(FaustTableManager):  # type: ignore[misc]
-    """Faust's, with our recovery."""
+    """Faust's, with our recovery; a worker that is stopped before its table is registered joins no group."""
 
     _recovery: Recovery | None
 
@@ -104,3 +105,13 @@ class TableManager(FaustTableManager):  # type: ignore[misc]
         if self._recovery is None:
             self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+    async def wait_until_tables_registered(self) -> None:
+        """Faust's ends when the worker is stopped, too, and then it subscribes to its source without its changelog.
+
+        The leader gives it nothing (see `assignment`), and to a static member that comes back the broker gives what it had:
+        nothing, until somebody else comes or goes (measured: a single worker, stopped at once and started again, stood idle).
+        """
+        await super().wait_until_tables_registered()
+        if not self._tables_registered.is_set():
+            await asyncio.Event().wait()  # until the task that asks is cancelled

@@ -63,6 +63,11 @@ def worker(settings: Settings, **environment: str) -> Iterator[subprocess.Popen[
         process.wait()
 
 
+def words(settings: Settings) -> str:
+    """The log of the worker."""
+    return (settings.state_dir / f"worker-{settings.worker_id}.log").read_text()
+
+
 def produce(settings: Settings, count: int, compression: str | None = None, keys: int = 37, size: int = 0) -> Sets:
     """Records under a few keys; returns where each went."""
     producer = KafkaProducer(bootstrap_servers=settings.brokers, compression_type=compression, linger_ms=20)
@@ -161,14 +166,29 @@ def test_a_frozen_worker_writes_nothing_over_its_successor(corner: Settings) -> 
         assert second.poll() is None
 
 
+def test_a_worker_that_is_stopped_while_it_starts_costs_the_others_no_rows(corner: Settings) -> None:
+    """It joins with the source only. Faust then gave the others partitions of the source whose rows they had not recovered."""
+    first, second, third = (replace(corner, worker_id=str(number)) for number in range(3))
+    with worker(first), worker(second):
+        until(lambda: "recovered" in words(first) and "recovered" in words(second))
+        sent = produce(corner, 400)
+        until(lambda: state(corner) == sent)
+        with worker(third, SET_EARLY="1") as stopped:
+            assert stopped.wait(60) == 0
+        for _ in range(16):
+            for place, offsets in produce(corner, 80).items():
+                sent.setdefault(place, set()).update(offsets)
+            sleep(0.5)
+        until(lambda: state(corner) == sent)
+
+
 def test_a_worker_that_hangs_ends_itself_and_its_successor_goes_on(corner: Settings) -> None:
     impatient = replace(corner, stall_seconds=3.0)
     sent = produce(corner, 200)
     with worker(impatient, SET_SLEEP="600") as process:
         assert process.wait(60) == lease.STALLED
-    log = (corner.state_dir / "worker-0.log").read_text()
-    assert "loop: no progress for" in log
-    assert "set_worker.py" in log, "the stacks say where it hung"
+    assert "loop: no progress for" in words(corner)
+    assert "set_worker.py" in words(corner), "the stacks say where it hung"
     with worker(replace(corner, stall_seconds=12.0)) as successor:
         until(lambda: state(corner) == sent)
         sleep(13)  # with nothing to do; the broker is asked every ten seconds whether that is so
