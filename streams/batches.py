@@ -172,7 +172,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return next((t for t in self._tickets.get(tp, ()) if not t.done), None) is ticket
 
     def finish(self, message: BatchMessage) -> None:
-        """It is not worked on any more: acknowledged if it was completed, and a revocation need not wait for it."""
+        """It is not worked on any more: acknowledged if it was completed, and nothing need wait for it."""
         message.acked = True
         notify(self._waiting_for_ack)
 
@@ -203,9 +203,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- positions move: what is outstanding will be read again -----------------------------------------------------------
 
     async def _let_go(self, tps: Iterable[Any]) -> None:
-        """Begin nothing more of these partitions, let what is under way be saved, and forget the rest.
+        """Begin nothing more of these partitions, let what is under way be saved and committed, and forget the rest.
 
-        A batch whose outcomes are out and whose rows are not would say them again to whoever reads it next.
+        A batch whose outcomes are out and whose rows are not would say them again to whoever reads it next, and so would one
+        that is saved: a fetch that crosses a rebalance seeks before the revocation has committed (1 of 3 runs under load).
         """
         tickets = [ticket for tp in tps for ticket in self._tickets.get(tp, ())]
         for ticket in tickets:
@@ -213,6 +214,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for ticket in tickets:
             if ticket.saved is not None:
                 await ticket.saved.wait()
+        if any(ticket.done for ticket in tickets):
+            await self.maybe_wait_for_commit_to_finish()
+            await self.commit()
         self._forget(tps)
 
     def _forget(self, tps: Iterable[Any]) -> None:

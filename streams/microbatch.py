@@ -269,11 +269,14 @@ def _subscribe(app: App, step: StepFunction) -> None:
 async def _work(app: App, step: StepFunction, message: Any) -> None:
     try:
         await _process(app, step, message)
+        app.consumer.finish(message)
     except Exception as error:
         # A worker that went on would commit what comes after this batch. So it never does.
         damage.note(app.state_folder, error)
         die(FAILED, "batch_failed", topic=message.topic, partition=message.partition, offset=message.offset)
-    app.consumer.finish(message)
+    finally:
+        if message.ticket.saved is not None:
+            message.ticket.saved.set()
 
 
 async def _process(app: App, step: StepFunction, message: Any) -> None:
@@ -289,10 +292,7 @@ async def _process(app: App, step: StepFunction, message: Any) -> None:
         begun = time.perf_counter()
         result = step(partition, message.value, app.rows_table.rows(partition))
     ticket.saved = asyncio.Event()
-    try:
-        await _save(app, message, result)
-    finally:
-        ticket.saved.set()
+    await _save(app, message, result)
     if message.completed:
         _measure(app, message, result, time.perf_counter() - begun)
 

@@ -367,7 +367,7 @@ def test_a_batch_whose_partition_was_taken_meanwhile_writes_nothing(lost_after: 
 
 
 @pytest.mark.parametrize("moves", ["perform_seek", "seek", "on_partitions_revoked"])
-def test_what_was_told_is_saved_before_its_partition_is_let_go(monkeypatch: pytest.MonkeyPatch, moves: str) -> None:
+def test_what_was_told_is_saved_and_committed_before_its_partition_is_let_go(monkeypatch: pytest.MonkeyPatch, moves: str) -> None:
     """Told and not saved, it would be told again by whoever reads it next (seen in CI: 15 outcomes of a worker that joined)."""
     journal = Journal(step())
     waiting = journal.made._pack(TP0, [record(3)])[0].ticket
@@ -380,21 +380,24 @@ def test_what_was_told_is_saved_before_its_partition_is_let_go(monkeypatch: pyte
         await asyncio.sleep(0.05)
         return topics
 
+    async def commit() -> bool:
+        journal.done.append(f"committed {journal.made._new_offset(TP0)}")
+        return True
+
     async def scene() -> None:
         working = asyncio.create_task(
-            microbatch._process(journal.app, lambda partition, records, read: journal.step, journal.message)
+            microbatch._work(journal.app, lambda partition, records, read: journal.step, journal.message)
         )
         while not journal.done:
             await asyncio.sleep(0)
         await getattr(journal.made, moves)(*{"perform_seek": (), "seek": (TP0, 1), "on_partitions_revoked": ({TP0},)}[moves])
-        assert working.done()
+        await working
         assert waiting.dead  # what was not begun is read again
 
     monkeypatch.setattr(batches.driver.Consumer, moves, asked)
-    journal.app.delivery.send = slow
+    journal.app.delivery.send, journal.made.commit, journal.made._commit_fut = slow, commit, None
     asyncio.run(scene())
-    assert journal.message.completed
-    assert journal.done == ["sent sla.outcomes", "sent changelog", "wrote [b'k'] at 41", "applied"]
+    assert journal.done == ["sent sla.outcomes", "sent changelog", "wrote [b'k'] at 41", "applied", "committed 3"]
     assert not journal.made._tickets.get(TP0)
 
 
