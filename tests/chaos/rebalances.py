@@ -1,8 +1,9 @@
 """`python -m tests.chaos.rebalances`: rebalances that begin in the middle of another one, under load; what is lost or told twice.
 
-Workers come, leave and are killed at random while one stays. Their seeks and revocations take some seconds more, so that a
-recovery often ends while the next rebalance is under way. At the end the state of all keys, as the changelog has it, is compared
-with what was sent, and what was told twice is counted: only what a killed worker had not saved, or not committed, may be.
+Workers come, leave, are stopped while they start and are killed, at random, while one stays. Their seeks and revocations
+take some seconds more, so that a recovery often ends while the next rebalance is under way. At the end the state of all keys,
+as the changelog has it, is compared with what was sent, and what was told twice is counted: only what a killed worker had not
+saved, or not committed, may be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from streams.settings import ROOT, Settings
 from tests.stream.test_microbatch_kafka import Sets, create, read_all, state
 
 COMING = (1, 2, 3)  #: worker ids; 0 stays
+EARLY = 0.3  #: of those who come are stopped at once; in its first second a worker has subscribed to half of what it needs
 SETTLED_SECONDS = 90.0
 
 
@@ -105,7 +107,9 @@ def churn(workers: Workers, dice: Random, rounds: int, kills: float) -> None:
         for number in COMING:
             if number not in workers.running and dice.random() < 0.8:
                 workers.start(number)
-                sleep(dice.uniform(0, 1.5))
+                sleep(dice.uniform(0, 3))
+                if dice.random() < EARLY:
+                    workers.stop(number, kill=False)
         sleep(dice.uniform(2, 7))
         for number in COMING:
             if number in workers.running and dice.random() < 0.7:
