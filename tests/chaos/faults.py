@@ -57,6 +57,7 @@ class Faults:
             "kill -9 Prometheus": lambda: self.kill("prometheus"),
             "rolling restart": self.rolling_restart,
             "worker joins, leaves": self.join_and_leave,
+            "worker stopped early": self.join_and_leave_at_once,
             "broker stopped": self.stop_broker,
             "slow broker": self.slow_broker,
             "zombie worker": self.zombie,
@@ -99,6 +100,17 @@ class Faults:
         sleep(self.dice.uniform(0, 4))
         begun = monotonic()
         self._expect_clean(name, self.stage.keeper.remove(name))
+        return begun
+
+    def join_and_leave_at_once(self) -> float:
+        """While it starts, when it may have subscribed to half of what it needs."""
+        self._joined += 1
+        name = self.stage.add_worker(self._joined)
+        sleep(self.dice.uniform(1, 6))
+        begun = monotonic()
+        code = self.stage.keeper.remove(name)
+        if code != -signal.SIGTERM:  # before it listens to signals
+            self._expect_clean(name, code)
         return begun
 
     def _expect_clean(self, name: str, code: int | None) -> None:

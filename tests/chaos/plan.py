@@ -20,6 +20,7 @@ KILLS = {
 OTHERS = {
     "rolling restart": 1,
     "worker joins, leaves": 1,
+    "worker stopped early": 2,
     "broker stopped": 1,
     "slow broker": 1,
     "zombie worker": 1,
