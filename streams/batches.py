@@ -206,7 +206,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Begin nothing more of these partitions, let what is under way be saved and committed, and forget the rest.
 
         A batch whose outcomes are out and whose rows are not would say them again to whoever reads it next, and so would one
-        that is saved: a fetch that crosses a rebalance seeks before the revocation has committed (1 of 3 runs under load).
+        that is saved: a fetch that crosses a rebalance seeks before the revocation has committed.
         """
         tickets = [ticket for tp in tps for ticket in self._tickets.get(tp, ())]
         for ticket in tickets:

@@ -338,8 +338,16 @@ def _measure(app: App, message: Any, result: Step, seconds: float) -> None:
 
 
 def _recover(app: App, recovered: Recovered | None) -> None:
+    at_work: asyncio.Task[Any] | None = None
+
     async def on_recover() -> None:
-        # Faust swallows what is raised here and starts on rows that the callback has not seen.
+        # Faust swallows what is raised here and starts on rows that the callback has not seen. And where a recovery was
+        # overtaken by a rebalance it lets this run on beside that of the next one: what it has read is old by then, and would
+        # have the last word.
+        nonlocal at_work
+        if at_work is not None:
+            at_work.cancel()
+        at_work, begun = asyncio.current_task(), app.rebalancing_count
         try:
             name = app.rows_table.changelog_topic_name
             for tp in sorted(app.assignor.assigned_actives()):
@@ -348,6 +356,8 @@ def _recover(app: App, recovered: Recovered | None) -> None:
                     app.progress.recovery.moved()
             log.info("recovered", role=app.role)
         except Exception as error:
+            if app.rebalancing_count != begun:  # its rows were closed under it; the next recovery reads them
+                return
             damage.note(app.state_folder, error)
             die(error.exit_code if isinstance(error, MutualSLAError) else FAILED, "recovery_failed", role=app.role)
 

@@ -611,3 +611,70 @@ def test_a_missing_private_name_or_codec_is_refused(monkeypatch: pytest.MonkeyPa
     with pytest.raises(InvalidConfiguration) as refused:
         pinned.verify()
     assert any("zstd" in fault for fault in refused.value.faults)
+
+
+# -- what reads the rows after a recovery --------------------------------------------------------------------------------
+
+
+class Recovering:
+    """An app of one partition after its recovery; `read` notes how often its rows were read to the end."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.go_on = asyncio.Event()
+        self.error: Exception | None = None
+        table = SimpleNamespace(changelog_topic_name="changelog", rows=lambda partition: None, on_recover=self.take)
+        self.app: Any = SimpleNamespace(
+            role="test",
+            rebalancing_count=1,
+            rows_table=table,
+            state_folder=None,
+            assignor=SimpleNamespace(assigned_actives=lambda: {CHANGELOG}),
+            progress=SimpleNamespace(recovery=SimpleNamespace(moved=lambda: None)),
+        )
+        microbatch._recover(self.app, self.recovered)
+
+    def take(self, callback: Any) -> None:
+        self.callback = callback
+
+    async def recovered(self, partition: int, read: Any) -> None:
+        if not self.read:
+            self.read.append(0)
+            await self.go_on.wait()
+            if self.error is not None:
+                raise self.error
+        self.read.append(len(self.read))
+
+
+def test_a_recovery_that_was_overtaken_reads_no_rows_beside_the_next_one() -> None:
+    """It would have put what it read of old rows in the place of what the next one read: deadlines would have been forgotten."""
+
+    async def scene() -> None:
+        made = Recovering()
+        first = asyncio.create_task(made.callback())
+        await asyncio.sleep(0)
+        await asyncio.create_task(made.callback())
+        made.go_on.set()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert made.read == [0, 1]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("overtaken", [True, False])
+def test_rows_that_are_closed_by_the_next_rebalance_are_no_reason_to_die(mortal: None, *, overtaken: bool) -> None:
+    async def scene() -> None:
+        made = Recovering()
+        made.error = RuntimeError("the database is closed")
+        reading = asyncio.create_task(made.callback())
+        await asyncio.sleep(0)
+        made.app.rebalancing_count += overtaken
+        made.go_on.set()
+        await reading
+
+    if overtaken:
+        asyncio.run(scene())
+    else:
+        with pytest.raises(Died):
+            asyncio.run(scene())
