@@ -214,7 +214,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for ticket in tickets:
             if ticket.saved is not None:
                 await ticket.saved.wait()
-        if any(ticket.done for ticket in tickets):
+        if any(ticket.done for ticket in tickets) and not self.app.should_stop:  # where it stops Faust commits, and closes
             await self.maybe_wait_for_commit_to_finish()
             await self.commit()
         self._forget(tps)

@@ -68,7 +68,9 @@ def consumer(max_records: int = 3) -> Any:
     made._acked_index = defaultdict(set)
     made._unacked_messages = set()
     made._committed_offset = defaultdict(lambda: None)
-    made.app = SimpleNamespace(batch_topic=TOPIC, max_records=max_records, rebalancing=False, consumer_generation_id=1)
+    made.app = SimpleNamespace(
+        batch_topic=TOPIC, max_records=max_records, rebalancing=False, consumer_generation_id=1, should_stop=False
+    )
     return made
 
 
