@@ -44,8 +44,8 @@ def _missing_names() -> Iterator[str]:
 
     needed: dict[type, str] = {
         App: "_new_transport _new_producer_transport on_rebalance_end rebalancing_count consumer_generation_id",
-        PartitionAssignor: "assigned_actives on_assignment _perform_assignment _get_client_metadata _update_member_urls "
-        "_protocol_assignments",
+        PartitionAssignor: "assigned_actives on_assignment _perform_assignment _get_copartitioned_groups _get_client_metadata "
+        "_update_member_urls _protocol_assignments",
         Store: "_db_for_partition offset_key",
         Stream: "enable_acks events",
         Collection: "_verify_source_topic_partitions on_recover",

@@ -393,12 +393,13 @@ def test_what_was_told_is_saved_and_committed_before_its_partition_is_let_go(mon
         while not journal.done:
             await asyncio.sleep(0)
         await getattr(journal.made, moves)(*{"perform_seek": (), "seek": (TP0, 1), "on_partitions_revoked": ({TP0},)}[moves])
-        await working
+        assert working.done()
         assert waiting.dead  # what was not begun is read again
 
     monkeypatch.setattr(batches.driver.Consumer, moves, asked)
     journal.app.delivery.send, journal.made.commit, journal.made._commit_fut = slow, commit, None
     asyncio.run(scene())
+    assert journal.message.completed
     assert journal.done == ["sent sla.outcomes", "sent changelog", "wrote [b'k'] at 41", "applied", "committed 3"]
     assert not journal.made._tickets.get(TP0)
 

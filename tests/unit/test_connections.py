@@ -131,7 +131,7 @@ def test_a_head_that_does_not_come_in_time_ends_the_connection(sent: bytes, told
 
 
 def test_a_head_that_drips_is_given_no_more_time() -> None:
-    async def story(site: Site) -> None:
+    async def dripped(site: Site) -> bytes:
         async with site.caller() as (reader, writer):
             writer.write(GET)
             assert await answered(reader) == b"HTTP/1.1 200 OK"
@@ -144,10 +144,16 @@ def test_a_head_that_drips_is_given_no_more_time() -> None:
 
             dripping = asyncio.create_task(drip())
             told = await rest(reader, HEAD_SECONDS + SOON)
-            assert told == b"cut" or told.startswith(b"HTTP/1.1 408")  # a line that meets the end may cost the answer
             dripping.cancel()
             await site.gone()
-        assert len(site.heads) == 1
+            return told
+
+    async def story(site: Site) -> None:
+        callers = 1
+        while (told := await dripped(site)) == b"cut":  # a line met the closed connection, which costs the answer: once more
+            callers += 1
+        assert told.startswith(b"HTTP/1.1 408")
+        assert len(site.heads) == callers
 
     serve(story, head_seconds=HEAD_SECONDS)
 
