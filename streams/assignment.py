@@ -38,8 +38,13 @@ class KnownPartitions:
 class PartitionAssignor(FaustPartitionAssignor):  # type: ignore[misc]
     """Faust's, over `app.partition_counts`, for workers that have a source and its changelog or nothing."""
 
+    @property
+    def _together(self) -> tuple[str, str]:
+        """The source and its changelog."""
+        return self.app.batch_topic, self.app.rows_table.changelog_topic_name
+
     def _perform_assignment(self, cluster: Any, member_metadata: Any) -> Any:
-        whole = {self.app.batch_topic, self.app.rows_table.changelog_topic_name}
+        whole = set(self._together)
         ready = {member: told for member, told in member_metadata.items() if whole.issubset(told.subscription)}
         rest = {member: self._get_client_metadata(told) for member, told in member_metadata.items() if member not in ready}
         given = super()._perform_assignment(KnownPartitions(cluster, self.app.partition_counts), ready)
@@ -49,7 +54,6 @@ class PartitionAssignor(FaustPartitionAssignor):  # type: ignore[misc]
 
     def on_assignment(self, assignment: Any) -> None:
         super().on_assignment(assignment)
-        given = {topic: sorted(partitions) for topic, partitions in self._assignment.actives.items()}
-        source, rows = (given.get(topic, []) for topic in (self.app.batch_topic, self.app.rows_table.changelog_topic_name))
+        source, rows = (sorted(self._assignment.actives.get(topic, ())) for topic in self._together)
         if source != rows:  # the leader is of a release that does not know better
             die(FAILED, "given_a_source_without_its_changelog", source=source, changelog=rows)

@@ -94,8 +94,7 @@ class Faults:
         return begun
 
     def join_and_leave(self) -> float:
-        self._joined += 1
-        name = self.stage.add_worker(self._joined)
+        name = self._join()
         self._await_well(name)
         sleep(self.dice.uniform(0, 4))
         begun = monotonic()
@@ -104,14 +103,17 @@ class Faults:
 
     def join_and_leave_at_once(self) -> float:
         """While it starts, when it may have subscribed to half of what it needs."""
-        self._joined += 1
-        name = self.stage.add_worker(self._joined)
+        name = self._join()
         sleep(self.dice.uniform(1, 6))
         begun = monotonic()
         code = self.stage.keeper.remove(name)
         if code != -signal.SIGTERM:  # before it listens to signals
             self._expect_clean(name, code)
         return begun
+
+    def _join(self) -> str:
+        self._joined += 1
+        return self.stage.add_worker(self._joined)
 
     def _expect_clean(self, name: str, code: int | None) -> None:
         if code != CLEAN:

@@ -83,6 +83,11 @@ def produce(settings: Settings, count: int, compression: str | None = None, keys
         producer.close()
 
 
+def add(sent: Sets, more: Sets) -> None:
+    for place, offsets in more.items():
+        sent.setdefault(place, set()).update(offsets)
+
+
 def read_all(settings: Settings, topic: str) -> list[Any]:
     """Every record of a topic up to its present end."""
     consumer: Any = KafkaConsumer(bootstrap_servers=settings.brokers, auto_offset_reset="earliest", enable_auto_commit=False)
@@ -155,9 +160,7 @@ def test_a_frozen_worker_writes_nothing_over_its_successor(corner: Settings) -> 
         sent = produce(corner, 2000)
         until(lambda: len(state(corner)) > 10)
         frozen.send_signal(signal.SIGSTOP)
-        more = produce(corner, 2000)
-        for place, offsets in more.items():
-            sent.setdefault(place, set()).update(offsets)
+        add(sent, produce(corner, 2000))
         until(lambda: state(corner) == sent)  # a session, a takeover, and a loaded machine
         frozen.send_signal(signal.SIGCONT)
         assert frozen.wait(20) == lease.FROZEN
@@ -176,8 +179,7 @@ def test_a_worker_that_is_stopped_while_it_starts_costs_the_others_no_rows(corne
         with worker(third, SET_EARLY="1") as stopped:
             assert stopped.wait(60) == 0
         for _ in range(16):
-            for place, offsets in produce(corner, 80).items():
-                sent.setdefault(place, set()).update(offsets)
+            add(sent, produce(corner, 80))
             sleep(0.5)
         until(lambda: state(corner) == sent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor as FaustPartitionAssignor
 
-from streams import assignment
+from streams import assignment, lease
 from streams.assignment import KnownPartitions, PartitionAssignor
 
 EMPTY = SimpleNamespace(partitions_for_topic=lambda topic: None)
@@ -62,7 +63,7 @@ STOPPED_EARLY = {"a": member(WHOLE, [2, 3]), "b": member(WHOLE, [0, 1]), "c": me
 
 
 def test_faust_by_itself_would_tear_a_source_from_its_changelog() -> None:
-    found = given(FaustPartitionAssignor, STOPPED_EARLY)  # why the groups are ours; if this fails, that may go
+    found = given(FaustPartitionAssignor, STOPPED_EARLY)  # why who is not ready is left out; if this fails, that may go
     assert any(one.get("ats.facts") != one.get("log") for one in found.values())
 
 
@@ -79,10 +80,6 @@ def test_all_who_subscribe_to_both_share_all() -> None:
     found = given(PartitionAssignor, {name: member(WHOLE, []) for name in "abc"})
     assert all(one["ats.facts"] == one["log"] for one in found.values())
     assert sorted(p for one in found.values() for p in one["log"]) == [0, 1, 2, 3]
-
-
-class Died(BaseException):
-    """In the place of os._exit."""
 
 
 @pytest.mark.parametrize(
@@ -102,13 +99,14 @@ def test_a_worker_works_on_no_source_without_its_changelog_whoever_leads(
         self._assignment = told
 
     def die(code: int, event: str, **details: object) -> None:
-        raise Died
+        sys.exit(code)
 
     monkeypatch.setattr(FaustPartitionAssignor, "on_assignment", give)
     monkeypatch.setattr(assignment, "die", die)
     told = ClientAssignment(actives=actives, standbys={})
     if dies:
-        with pytest.raises(Died):
+        with pytest.raises(SystemExit) as left:
             assignor(PartitionAssignor).on_assignment(told)
+        assert left.value.code == lease.FAILED
     else:
         assignor(PartitionAssignor).on_assignment(told)
