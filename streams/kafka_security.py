@@ -22,6 +22,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from schemas.sources import SecretRef
 from streams.access import UnreadableSecret, resolve
+from streams.clock import CLOCK_AHEAD
 from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.settings import Settings
 
@@ -90,6 +91,8 @@ def broker_credentials(settings: Settings) -> Any:
 
 def unreachable(settings: Settings, error: Exception) -> MutualSLAError:
     """What a client's error means to whoever runs this: wrong credentials are configuration (78), the rest is away (69)."""
+    if refuses_time(error):
+        return Unreachable(CLOCK_AHEAD)
     if isinstance(error, SaslAuthenticationFailedError) or _refuses(settings):
         who = settings.kafka_sasl_username
         return InvalidConfiguration(
@@ -98,6 +101,12 @@ def unreachable(settings: Settings, error: Exception) -> MutualSLAError:
     words = type(error).__name__ + (f": {error}" if str(error) else "")
     hint = "" if settings.kafka_security_protocol == "PLAINTEXT" else f" (by {settings.kafka_security_protocol})"
     return Unreachable(f"Kafka at {settings.brokers} does not answer{hint}: {words}")
+
+
+def refuses_time(error: Exception) -> bool:
+    """Whether a broker refused a record for its time."""
+    # of several such records in a batch kafka-python makes InvalidRecordError; the broker's words stay
+    return isinstance(error, KafkaError) and "timestamp" in str(error).lower()
 
 
 def _refuses(settings: Settings) -> bool:

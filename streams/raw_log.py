@@ -143,8 +143,7 @@ class RawLog:
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise TooLarge(f"{self._topic} takes no record of this size: {type(error).__name__}") from None
         except KafkaError as error:
-            # of several such records in a batch kafka-python makes InvalidRecordError; the broker's words stay
-            ahead = "timestamp" in str(error).lower()
+            ahead = kafka_security.refuses_time(error)
             why = CLOCK_AHEAD if ahead else f"Kafka did not acknowledge: {type(error).__name__}"
             self._retire(producer, why)
             raise Unreachable(why) from None

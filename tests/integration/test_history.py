@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from schemas.raw import RawHeaders, Rejected
 from streams import forget, imports, rejected, renormalise
 from streams.agreement import Agreement
 from streams.check import load_agreement
+from streams.clock import SystemClock
 from streams.connectors.greenhouse import GREENHOUSE
 from streams.errors import Unreachable
 from streams.normalise import Normaliser
@@ -154,6 +155,18 @@ def test_topics_that_were_made_anew_are_given_everything_again(
     [done] = imports.run(anew, [path], At(), mapping=None, account=None)
     assert done.sent == 30
     assert Normalised(anew).read() == Normalised(settings).read()
+
+
+def test_an_import_on_a_machine_whose_clock_is_ahead_says_so_and_goes_on_once_it_is_right(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = history(tmp_path / "history.jsonl", 30)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(hours=2))
+        with pytest.raises(Unreachable, match="this machine's clock is an hour ahead"):
+            imports.run(settings, [path], SystemClock(), mapping=None, account=None)
+    [done] = imports.run(settings, [path], SystemClock(), mapping=None, account=None)
+    assert done.sent == 30
 
 
 def test_a_file_with_one_bad_line_is_not_imported_at_all(settings: Settings, tmp_path: Path) -> None:
