@@ -76,7 +76,11 @@ class Supervised:
             if now < self.restart_at:
                 return False
             self.restarts += 1
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # no room for its log, say: there may be some later
+                self.failures += 1
+                self._pause(now, f"it could not be started: {error.strerror}")
             return True
         code = self.process.exit_code
         if code is None and not self._hangs(now):
@@ -84,13 +88,16 @@ class Supervised:
         self.failures = 1 if now - self.launched_at > STEADY_SECONDS else self.failures + 1
         if code is None:
             self.process.kill()  # whoever hangs may not hear a SIGTERM; every role can be killed at any moment
-            self.last_exit = f"not well for {now - self.well_at:.0f} s"
+            why = f"not well for {now - self.well_at:.0f} s"
         else:
-            self.last_exit = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        pause = min(LONGEST_PAUSE, 0.5 * 2.0**self.failures)
-        self.restart_at, self.process = now + pause, None
-        log.error("role_ended", role=self.role.name, why=self.last_exit, restart_in_seconds=pause, log=str(self.role.log))
+            why = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        self._pause(now, why)
         return True
+
+    def _pause(self, now: float, why: str) -> None:
+        pause = min(LONGEST_PAUSE, 0.5 * 2.0**self.failures)
+        self.last_exit, self.restart_at, self.process = why, now + pause, None
+        log.error("role_ended", role=self.role.name, why=why, restart_in_seconds=pause, log=str(self.role.log))
 
     def look(self) -> None:
         """Ask it whether it is well; takes 2 s at most. For a thread: whoever waits must not be the one who tends."""
@@ -127,6 +134,7 @@ class Supervisor:
         self.kafka = KafkaNode(folder, port, heap=settings.kafka_heap) if embedded else None
         self.running: list[Supervised] = []
         self.phase: Literal["starting", "ready", "stopping", "failed"] = "starting"
+        self._untold = False  #: run.json does not say yet what is so: there was no room
 
     def run(self, on_ready: Callable[[RunState], None]) -> None:
         """Start everything, call `on_ready`, watch until SIGTERM or SIGINT, stop everything.
@@ -218,8 +226,15 @@ class Supervisor:
     def _tend(self) -> None:
         now = monotonic()
         changed = [one.tend(now) for one in self.running]
-        if any(changed):
-            self._write()
+        if any(changed) or self._untold:
+            try:
+                self._write()
+            except OSError as error:  # a full disk stops nobody who can go on: it is written once there is room
+                if not self._untold:
+                    log.error("state_not_written", reason=error.strerror)
+                self._untold = True
+            else:
+                self._untold = False
 
     def _stop(self) -> None:
         """Wave by wave, the last first; what does not go by itself is killed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 import yaml
@@ -23,7 +25,7 @@ from streams.process import Identity, Process, rotate, tail
 from streams.roles import Role
 from streams.run_state import RoleState, RunState
 from streams.settings import Settings
-from streams.supervision import AlreadyRunning, Supervised
+from streams.supervision import AlreadyRunning, Supervised, Supervisor
 from tests.waiting import until
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -225,6 +227,59 @@ def test_a_killed_role_is_reported_with_its_signal(tmp_path: Path) -> None:
     one.process.kill()
     assert one.tend(monotonic())
     assert one.last_exit == "signal 9"
+
+
+def test_a_role_that_finds_no_room_for_its_log_is_started_once_there_is_some(tmp_path: Path) -> None:
+    one = supervised(tmp_path / "log", "raise SystemExit(1)")
+    one.start()
+    until(lambda: one.process is not None and one.process.exit_code is not None)
+    assert one.tend(monotonic())
+    launch, one.launch = one.launch, full
+    assert one.tend(one.restart_at)
+    assert (one.process, one.last_exit) == (None, "it could not be started: No space left on device")
+    one.launch = launch
+    assert not one.tend(one.restart_at - 0.01), "the pause is kept"
+    assert one.tend(one.restart_at)
+    assert one.process is not None
+    one.process.stop()
+
+
+def test_a_full_disk_stops_nobody_and_what_is_so_is_told_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives, dies = supervised(tmp_path / "lives", "import time; time.sleep(60)"), supervised(tmp_path / "dies", "")
+    run = Supervisor(Settings(state_dir=tmp_path), embedded=False, port=None, workers=1)
+    run.running += [lives, dies]
+    for one in run.running:
+        one.start()
+    try:
+        until(lambda: dies.process is not None and dies.process.exit_code is not None)
+        with monkeypatch.context() as no_room:
+            no_room.setattr(RunState, "write", full)
+            run._tend()
+        assert run_state.read(tmp_path) is None
+        run._tend()  # nothing is new
+        state = run_state.read(tmp_path)
+        assert state is not None
+        assert [bool(role.pid) for role in state.roles] == [True, False]
+    finally:
+        assert lives.process is not None
+        lives.process.stop()
+
+
+def full(*_: object) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_whoever_cannot_write_a_line_of_its_log_goes_on() -> None:
+    code = (
+        "import structlog; from streams import logs; logs.configure('info')\n"
+        "for number in range(3000): structlog.get_logger().error('something', number=number)\n"
+        "print('done')"
+    )
+    with Path("/dev/full").open("w") as nowhere:
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=nowhere, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")
 
 
 def test_a_role_that_does_not_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
