@@ -51,9 +51,12 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
     What is in the topics now is waited for, a minute at most: a closed month stays as it is, and after an import the ticks come
     before its facts. Where there is no broker (the ledger may be all that is left) that is said, and the ledger's word is closed.
 
+    A close that died before its files were there is made good by the next: what it closed is written then.
+
     Raises NotClosable with all reasons at once, and PeriodClosed if it was closed with other figures.
     """
     agreement = load_agreement(settings.deploy_dir)
+    folder = (out or settings.state_dir / "statements") / period
     month = Period.month(period, agreement.policy.reporting_zone)
     engine = ledger.open_ledger(settings.ledger)
     try:
@@ -69,9 +72,15 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
             said, lines, fresh = attempt()
         except IntegrityError:  # somebody else closed it meanwhile: now it is closed, with these figures or with others
             said, lines, fresh = attempt()
+    except PeriodClosed:
+        with snapshot(engine) as conn:
+            closed = closed_periods.load(conn, month.name)
+        if closed is not None and statement_files.content_of(folder) != closed[0].content_sha256:
+            statement_files.write(*closed[:2], folder)
+            _say(f"{period}: the files of its close were not there; they are now, as it was closed, in {folder}")
+        raise
     finally:
         engine.dispose()
-    folder = (out or settings.state_dir / "statements") / period
     statement_files.write(said, lines, folder)
     word = "closed" if fresh else "was already closed with these figures; nothing changed"
     _say(f"{period} {word}: {said.control.obligations} obligations, content {said.content_sha256[:12]}, in {folder}")

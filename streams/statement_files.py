@@ -90,6 +90,14 @@ def write(statement: Statement, lines: Sequence[Line], folder: Path) -> dict[str
     return said
 
 
+def content_of(folder: Path) -> str | None:
+    """The `content_sha256` of the files in `folder`; None where they are not all there, as the manifest is written last."""
+    try:
+        return str(json.loads((folder / "manifest.json").read_text())["content_sha256"])
+    except FileNotFoundError:
+        return None
+
+
 def manifest(statement: Statement, files: Mapping[str, Any]) -> dict[str, Any]:
     """What an auditor needs to check completeness and accuracy of the files."""
     control = statement.control

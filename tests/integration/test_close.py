@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 from sqlalchemy import Engine, insert
 
 from schemas.outcome import Outcome, Side, Verdict
-from streams import close, ledger, ports
+from streams import close, ledger, ports, statement_files
 from streams.close import NotClosable, NotClosed
 from streams.errors import PeriodClosed
 from streams.ledger_database import writing
@@ -118,6 +119,37 @@ def test_a_second_close_with_other_figures_is_refused(engine: Engine, settings: 
     assert refused.value.exit_code == 65
     folder = settings.state_dir / "statements" / "2026-05"
     assert {name: (folder / name).read_bytes() for name in FILES} == before
+
+
+def test_a_close_that_died_before_its_files_gets_them_from_the_next_whatever_was_learned_meanwhile(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(path: Path, _body: bytes) -> None:
+        if path.name == "index.csv":  # others are there already
+            raise Killed
+
+    fill(engine)
+    with monkeypatch.context() as death:
+        death.setattr(statement_files, "_replace", dies)
+        with pytest.raises(Killed):
+            run(settings)
+    deliver(engine, [outcome(an_obligation("a1", Verdict.MISSED), 5000)])
+    with pytest.raises(PeriodClosed, match="mutual-sla report 2026-05"):
+        run(settings)
+    folder = settings.state_dir / "statements" / "2026-05"
+    files = {name: (folder / name).read_bytes() for name in FILES}
+    manifest = json.loads(files["manifest.json"])
+    assert manifest["control_totals"]["verdicts"]["met"] == 21  # as it was closed
+    assert {name: hashlib.sha256(files[name]).hexdigest() for name in FILES[:-1]} == {
+        name: said["sha256"] for name, said in manifest["files"].items()
+    }
+    (folder / "index.csv").write_text("mine")
+    with pytest.raises(PeriodClosed):
+        run(settings)
+    assert (folder / "index.csv").read_text() == "mine"  # they are there: nothing is touched
 
 
 def test_what_is_learned_later_becomes_adjustments(
