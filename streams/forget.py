@@ -85,9 +85,10 @@ class _Erasure:
         if not theirs:
             return 0
         moved = self._rewrite(start, end, theirs, newest)
+        # Before the bodies go: whoever runs it again after a kill in between finds them, and so their dead letters.
+        settle_dead_letters(self.settings, moved, self.clock)
         with topics.admin(self.settings) as client:
             client.delete_records({self.place: end})
-        settle_dead_letters(self.settings, moved, self.clock)
         log.info("candidate_forgotten", bodies=len(theirs), partition=self.place.partition, records=end - start)
         left = sum(self._is_theirs(record) for record in self._records(*self._bounds()))
         if left:

@@ -45,9 +45,11 @@ def run(settings: Settings, since: datetime, clock: Clock, *, account: str | Non
             seen = Seen()
             for record in records(consumer, place, start, end):
                 progress.advance(task)
-                if _wanted(record, since, account) and not seen.before(record):
+                if not _wanted(record, since, account):
+                    continue
+                moved.add(pointer(record))  # of a copy that an earlier run made, too: its dead letter is the same body's
+                if not seen.before(record):
                     _copy(made, record)
-                    moved.add(pointer(record))
                     done += 1
     settled = settle_dead_letters(settings, moved, clock)
     Console().print(f"{done} bodies once more; {settled} dead letters among them", highlight=False)

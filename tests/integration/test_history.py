@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +16,14 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from schemas.fact import Fact, Tick
 from schemas.raw import RawHeaders, Rejected
 from streams import forget, imports, rejected, renormalise
+from streams import topics as topics_module
 from streams.agreement import Agreement
 from streams.check import load_agreement
 from streams.clock import SystemClock
 from streams.connectors.greenhouse import GREENHOUSE
 from streams.errors import Unreachable
 from streams.normalise import Normaliser
+from streams.raw_copies import pointer
 from streams.settings import ROOT, Settings
 from tests.greenhouse import BODIES, RECEIVED, STAGES, headers
 from tests.tracked import Tracked
@@ -233,6 +235,29 @@ def test_after_a_connector_was_mended_new_facts_appear_and_nothing_doubles(setti
     assert renormalise.run(settings, RECEIVED, At(), account="another") == 0
 
 
+def test_a_body_that_nothing_mends_is_one_dead_letter_however_often_it_is_renormalised(settings: Settings) -> None:
+    """Run again after a kill as well: what the first run copied is a dead letter of its own by then."""
+    put(settings, [(b"{", headers("webhook.x"))])
+    normalised = Normalised(settings)
+    for _ in range(3):
+        normalised.read()
+        tell_letters(normalised)
+        renormalise.run(settings, RECEIVED, At())
+    normalised.read()
+    tell_letters(normalised)
+    assert len(normalised.letters) == 4
+    assert [one.retried_at for one in rejected.read(settings)] == [NOW, NOW, NOW, None]
+
+
+def tell_letters(normalised: Normalised) -> None:
+    """To ats.rejected, as the worker does."""
+    settings = normalised.settings
+    producer = KafkaProducer(bootstrap_servers=settings.brokers)
+    for letter in normalised.letters:
+        producer.send(settings.topic("ats.rejected"), key=letter.pointer.encode(), value=letter.model_dump_json().encode())
+    producer.close()
+
+
 # -- forget ----------------------------------------------------------------------------------------------------------------
 
 NAME = b"Zuleika"
@@ -282,6 +307,47 @@ def test_forget_leaves_no_byte_of_them_and_the_others_as_they_were(settings: Set
 
     assert forget.run(settings, f"greenhouse/{candidate()}", At()) == 0
     assert len(whole(settings, settings.topic("ats.raw"))) == len(left)
+
+
+def test_forget_killed_while_it_deletes_is_finished_by_the_next_and_leaves_no_dead_letter_of_a_body_that_is_gone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(settings, [with_name("webhook.new_candidate_application"), (b"{", headers("webhook.x"))])
+    normalised = Normalised(settings)
+
+    class Killed(BaseException):
+        pass
+
+    class Dies:
+        """The admin client of a process that is killed just after the broker has deleted."""
+
+        def __init__(self, client: Any) -> None:
+            self.client = client
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.client, name)
+
+        def delete_records(self, *arguments: Any) -> None:
+            self.client.delete_records(*arguments)
+            raise Killed
+
+    @contextmanager
+    def dies(settings: Settings) -> Iterator[Any]:
+        with admin(settings) as client:
+            yield Dies(client)
+
+    admin = topics_module.admin
+    normalised.read()
+    tell_letters(normalised)
+    with monkeypatch.context() as death:
+        death.setattr(topics_module, "admin", dies)
+        with pytest.raises(Killed):
+            forget.run(settings, f"greenhouse/{candidate()}", At())
+    normalised.read()
+    tell_letters(normalised)
+    assert forget.run(settings, f"greenhouse/{candidate()}", At()) == 0
+    [waits] = [one for one in rejected.read(settings) if one.retried_at is None]
+    assert waits.pointer in {pointer(record) for record in whole(settings, settings.topic("ats.raw"))}
 
 
 def application() -> int:
