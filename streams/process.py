@@ -86,7 +86,9 @@ class Process:
         log.parent.mkdir(parents=True, exist_ok=True)
         rotate(log)
         setpriv = shutil.which("setpriv")
-        guarded = [setpriv, "--pdeathsig", orphaned.name, "--", *command] if setpriv else list(command)
+        # Whoever starts it may be dead before the signal is asked for, and no signal comes then: so it looks who its parent is.
+        parent = ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
+        guarded = [setpriv, "--pdeathsig", orphaned.name, "--", *parent, *command] if setpriv else list(command)
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 guarded,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -97,6 +98,24 @@ def test_a_process_ends_with_the_one_that_started_it_even_if_that_is_killed(tmp_
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL
     until(lambda: Identity.of(int(done.stdout)) is None)
+
+
+def test_a_process_whose_starter_is_dead_before_it_could_ask_for_the_signal_does_not_begin(tmp_path: Path) -> None:
+    real, slow, log = shutil.which("setpriv"), tmp_path / "setpriv", tmp_path / "log"
+    if real is None:
+        pytest.skip("no setpriv")
+    slow.write_text(f'#!/bin/sh\nwhile kill -0 $PPID; do sleep 0.02; done\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    code = (
+        "import os, signal; from pathlib import Path; from streams.process import Process\n"
+        f"print(Process.spawn('child', {SLEEPER!r}, log=Path({str(log)!r})).pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert done.returncode == -signal.SIGKILL
+    until(lambda: Identity.of(int(done.stdout)) is None)
+    assert "up" not in log.read_text()
 
 
 def test_another_process_with_the_same_id_is_not_ours(tmp_path: Path) -> None:
