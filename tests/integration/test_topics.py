@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy
 from kafka.admin import ConfigResource
 
-from streams import topics
+from streams import forget, topics
 from streams.errors import InvalidConfiguration, Unreachable
 from streams.settings import Settings
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -37,6 +38,17 @@ def test_another_retention_is_set_and_reported(topics_of_our_own: Settings) -> N
     done = {row.name: row.done for row in topics.verify(shorter)}
     assert done[shorter.topic("ats.raw")] == f"retention.ms: 34560000000 -> {7 * topics.DAY_MS}"
     assert {row.done for row in topics.verify(shorter)} == {"unchanged"}
+
+
+def test_the_short_segments_of_a_forget_that_was_killed_are_mended(topics_of_our_own: Settings) -> None:
+    name = topics_of_our_own.topic("ats.raw")
+    with topics.admin(topics_of_our_own) as client:
+        client.alter_configs([ConfigResource("TOPIC", name, {"segment.ms": str(forget.SEGMENT_MS)})])
+
+    def done() -> str:
+        return next(row.done for row in topics.verify(topics_of_our_own) if row.name == name)
+
+    until(lambda: done() == "segment.ms: 100 -> 604800000")  # the broker takes ours from the controller's log
 
 
 def test_a_partition_count_that_differs_is_refused_and_nothing_is_created(kafka: str) -> None:
