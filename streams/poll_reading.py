@@ -45,7 +45,7 @@ class Reading:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     seen: dict[str, Seen] = field(default_factory=dict)
     kept: int = 0
-    waiting: list[tuple[bytes, datetime | None]] = field(default_factory=list)
+    waiting: list[tuple[str, bytes, datetime | None]] = field(default_factory=list)  #: with the record's key
 
     async def take(self, found: Found) -> None:
         """Keep a record that is new or not as it was; `previous` and `changed_since` say what a poll saw before."""
@@ -57,7 +57,7 @@ class Reading:
         if before is not None and before.digest == self.seen[key].digest and not self.history:
             return
         told = {} if now.previous is None else {"previous": dict(now.previous)}
-        self.waiting.append((self._bytes({**found.body, **told}), now.since))
+        self.waiting.append((key, self._bytes({**found.body, **told}), now.since))
         if len(self.waiting) >= BATCH:
             await self.flush()
 
@@ -68,10 +68,14 @@ class Reading:
         return packed
 
     async def flush(self) -> None:
-        """Append what waits; in runs of one `changed_since`, so that their order stays."""
+        """Append what waits; in runs of one `changed_since`, so that their order stays.
+
+        What was told is remembered at once, even if the reading fails later: a change that is taken back before the next one
+        would else be as it was, and never be told. A first poll tells everything anyway, and has no look to compare with.
+        """
         waiting, self.waiting = self.waiting, []
         runs: list[tuple[datetime | None, list[bytes]]] = []
-        for body, since in waiting:
+        for _, body, since in waiting:
             if not runs or runs[-1][0] != since:
                 runs.append((since, []))
             runs[-1][1].append(body)
@@ -79,6 +83,8 @@ class Reading:
             await self.append(bodies, "record", since)
             self.kept += len(bodies)
             RECORDS.labels(self.account.account, self.record_type).inc(len(bodies))
+        if self.cursor is not None:
+            self.state.commit(self.account.account, self.record_type, None, {key: self.seen[key] for key, _, _ in waiting})
 
     async def append(self, bodies: Sequence[bytes], channel: str, changed_since: datetime | None = None) -> None:
         """Raises Unreachable if the broker does not acknowledge every one."""

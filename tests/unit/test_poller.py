@@ -18,7 +18,7 @@ import pytest
 
 from schemas.fact import Fact
 from schemas.sources import Account, Api
-from streams import poll_state
+from streams import poll_reading, poll_state
 from streams import poller as module
 from streams.connectors import CONNECTORS
 from streams.errors import Unreachable
@@ -397,14 +397,20 @@ class MergeBench:
     record: dict[str, Any]
     log: Log = field(default_factory=Log)
     clock: Hands = field(default_factory=Hands)
+    next_pages: list[httpx.Response] = field(default_factory=list)  #: a page behind the list, for one poll
 
     def poll(self, since: datetime | None = None, **changes: Any) -> None:
         self.record |= changes
         asyncio.run(self._poll(since))
 
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if "cursor" in request.url.params:
+            return self.next_pages.pop()
+        return httpx.Response(200, json={"results": [self.record], "next": "2" if self.next_pages else None})
+
     async def _poll(self, since: datetime | None) -> None:
         state = PollState(self.folder)
-        handler = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [self.record], "next": None}))
+        handler = httpx.MockTransport(self._answer)
         async with httpx.AsyncClient(transport=handler) as client:
             account = Account(account="m", system="merge", polled=(self.record_type,), api=Api())
             vendor = Vendor(client, "https://m.example", Fixed({}))
@@ -442,6 +448,24 @@ def test_a_stage_is_entered_once_however_often_its_record_changes_or_is_read_aga
     assert [fact.attributes["stage"] for fact in told] == ["applied", "interview", "interview", "interview"]
     assert len({fact.fact_id for fact in told}) == 2
     assert {fact.occurred_not_before for fact in told[1:]} == {START}
+
+
+def test_what_a_poll_told_before_it_failed_is_remembered_so_that_its_being_taken_back_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll_reading, "BATCH", 1)
+    applied = {"id": "s1", "name": "Applied"}
+    bench = MergeBench(
+        tmp_path, "applications", {"id": "a1", "job": "j1", "applied_at": OLD, "current_stage": applied, "modified_at": NEW}
+    )
+    bench.poll()
+    bench.next_pages = [httpx.Response(404)]
+    with pytest.raises(AssertionError):
+        bench.poll(current_stage={"id": "s2", "name": "Interview"})
+    bench.poll(current_stage=applied)
+    told = bench.facts("application.stage_changed")
+    assert [fact.attributes["stage"] for fact in told] == ["applied", "interview", "applied"]
+    assert len({fact.fact_id for fact in told}) == 3
 
 
 def test_a_poller_goes_on_with_the_file_of_a_release_that_numbered_none(bench: Bench) -> None:
