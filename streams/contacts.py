@@ -120,8 +120,14 @@ class Post:
     def _outbox(self, mail: EmailMessage, message: Message) -> str:
         """Where no mail server is set, mail is left for people to see; an installation that pages sets one."""
         folder = outbox(self._settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{message.sent_at:%Y%m%dT%H%M%S}-{message.key[:12]}.eml").write_bytes(mail.as_bytes())
+        fresh = folder / f".{message.key}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(mail.as_bytes())
+            fresh.replace(folder / f"{message.sent_at:%Y%m%dT%H%M%S}-{message.key[:12]}.eml")
+        except OSError as error:  # a full disk, say
+            DELIVERIES.labels("outbox", "failed").inc()
+            raise Undelivered(f"outbox: {error.strerror}") from error
         DELIVERIES.labels("outbox", "sent").inc()
         return "outbox"
 

@@ -88,7 +88,12 @@ class Pager:
 
     def settle(self) -> None:
         """Say what has ended of everything that is open, for an all-clear that Alertmanager held back and then forgot."""
-        for owner, state in self._paged.open_desks():
+        try:
+            desks = self._paged.open_desks()
+        except SQLAlchemyError as error:  # a full disk, say: the next look is soon
+            log.warning("not_settled", error=type(error).__name__)
+            return
+        for owner, state in desks:
             try:
                 with self._locks[owner]:
                     self._owner(None, owner, state)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
 
 from streams import contacts
 from streams.ledger_database import connect
@@ -289,6 +290,43 @@ def test_mail_without_a_server_is_left_in_the_outbox(here: Installation, sink: S
     (letter,) = (here.settings.state_dir / "outbox").glob("*.eml")
     assert "To: m0@example.com" in letter.read_text()
     assert [row["channel"] for row in pages(here.settings)] == ["outbox"]
+
+
+def test_an_outbox_without_room_is_asked_for_again_and_keeps_nobody_else_from_being_told(
+    here: Installation, sink: Sink, watch: Watch
+) -> None:
+    for number in range(2):
+        here.submitted(f"a{number}", number, NOW - timedelta(hours=50))
+    here.judge(NOW)
+    company = here.agreement.people.company
+    mailed = company.model_copy(update={"contact": type(company.contact)(email="hr@example.com")})
+    object.__setattr__(here.agreement.people, "company", mailed)
+    person = here.agreement.people.people["m0"]
+    mailed_too = person.model_copy(update={"contact": type(person.contact)(email="m0@example.com")})
+    here.agreement.people.people["m0"] = mailed_too  # type: ignore[index]
+    box = here.settings.state_dir / "outbox"
+    box.write_text("no folder can be made here")
+    alerts = [alert("MutualSLAOverdue", owner=owner) for owner in ("m0", "m1")]
+    assert post(client(here, watch), *alerts) == 503
+    assert len(sink.to("/m1")) == 1
+    box.unlink()
+    assert post(client(here, watch), *alerts) == 200
+    assert len(list(box.glob("*.eml"))) == len(sink.to("/m1")) == 1
+
+
+def test_a_look_for_what_has_ended_that_fails_is_not_the_last(
+    here: Installation, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pager = Pager(here.settings, here.agreement, connect(here.settings.ledger), watch)
+    looks = []
+
+    def full(_: Paged) -> list[tuple[str, str]]:
+        looks.append(1)
+        raise OperationalError("select", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(Paged, "open_desks", full)
+    pager.settle()
+    assert looks == [1]
 
 
 def test_what_is_not_alertmanagers_webhook_is_refused(here: Installation, watch: Watch) -> None:
