@@ -11,6 +11,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger()
+
 #: Below Linux's range of ports for outgoing connections (32768 on), which come and go by themselves.
 FIRST, LAST = 20_000, 32_000
 
@@ -39,11 +43,16 @@ def answers(port: int, host: str = "127.0.0.1", timeout: float = 1.0) -> bool:
 def choosing() -> Iterator[None]:
     """Only one of this user's runs on the machine chooses its ports and takes them at a time.
 
-    Else two that start together find the same ports free, and each takes the other's roles for its own.
+    Else two that start together find the same ports free, and each takes the other's roles for its own. Who has to wait says
+    so in the log: on a busy machine the other one may take minutes.
     """
     path = Path(tempfile.gettempdir()) / f"mutual-sla-ports-{os.getuid()}.lock"
     with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("waiting_for_another_run_to_start", lock=str(path))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
