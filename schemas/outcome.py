@@ -201,6 +201,8 @@ class Outcome(Agreed):
     source_offset: int  #: highest offset of that partition folded in
     learned_at: Instant  #: as_of of the evaluation: the later of the last tick and the records' receipt
     rebuilt: str | None = None  #: said by `rebuild`, for this cause: it mends the ledger and pages nobody
+    #: partition and offset that the row has which `rebuild` found wrong: that very row is replaced, however new it says it is
+    instead_of: tuple[int, int] | None = None
     body: Annotated[Obligation | ApplicationState | Progress | Signal, Field(discriminator="type")]
 
     def to_json(self) -> bytes:

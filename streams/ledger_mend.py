@@ -1,7 +1,8 @@
 """Outcomes that `rebuild` says: what the ledger should have said already, written over whatever it says now.
 
 Unlike the tracker's they count at the very offset the ledger is at, and by what the row says rather than by its digest, because
-a row may have been altered or lost. Each becomes a revision, with its cause in `rebuilt`; said twice it is written once. An
+a row may have been altered or lost; the very row that was found wrong is replaced, whatever its place in the log. Each becomes
+a revision, with its cause in `rebuilt`; said twice it is written once. An
 application that the facts do not give is taken out: its table says how things stand and has no revisions.
 """
 
@@ -15,7 +16,7 @@ from sqlalchemy import Column, Connection, Table, bindparam, delete, func, inser
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
 from streams.ledger_difference import Cause
-from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, place, rows_of, said, upsert
+from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, not_as_revised, place, rows_of, said, upsert
 from streams.ledger_tables import application, holding, obligation, rebuilt, revision
 
 TOLD = (*SAID, "source_partition", "receipt", "digest")
@@ -31,11 +32,13 @@ def write(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]], tally: Coun
 def _write_obligations(conn: Connection, outcomes: Sequence[tuple[Outcome, Row]], tally: Counter[str]) -> None:
     told = {o.body.obligation_id: (o, o.body, receipt) for o, receipt in outcomes if isinstance(o.body, Obligation)}
     have = _current(conn, obligation, obligation.c.obligation_id, list(told))
-    last = _last_revisions(conn, list(told))
+    last, altered = _last_numbers(conn, list(told)), not_as_revised(conn, list(have))
     rows, why = [], []
     for key, (outcome, body, receipt) in told.items():
         row = {**said(body), "receipt": receipt, "digest": body.digest, **place(outcome), "revision_no": last.get(key, 0) + 1}
         result = _result(have.get(key), outcome, row, TOLD)
+        if result == "unchanged" and key in altered:
+            result = "applied"
         tally[result] += 1
         if result == "applied":
             rows.append(row)
@@ -80,6 +83,9 @@ def _result(have: Mapping[str, Any] | None, outcome: Outcome, row: Row, columns:
     """`stale` if the ledger knows of more than the rebuild did (then the tracker has the word), else `unchanged` or `applied`."""
     if have is None:
         return "applied"
+    if outcome.instead_of == (have["source_partition"], have["source_offset"]):  # nothing was learned of it since
+        same = have["source_offset"] <= outcome.source_offset and all(have[name] == row[name] for name in columns)
+        return "unchanged" if same else "applied"
     if have["source_partition"] == outcome.source_partition:
         if have["source_offset"] > outcome.source_offset:
             return "stale"
@@ -92,9 +98,12 @@ def _current(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str
     return {row[key.name]: row for row in rows_of(conn, table, key, ids)}
 
 
-def _last_revisions(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
-    r, found = revision.c, dict[str, int]()
+def _last_numbers(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """The highest number that a revision has, or had when it was mended: revisions may have been deleted."""
+    found: dict[str, int] = {}
     for some in chunks(ids):
-        query = select(r.obligation_id, func.max(r.revision_no)).where(r.obligation_id.in_(some)).group_by(r.obligation_id)
-        found |= {row[0]: row[1] for row in conn.execute(query)}
+        for c in (revision.c, rebuilt.c):
+            query = select(c.obligation_id, func.max(c.revision_no)).where(c.obligation_id.in_(some)).group_by(c.obligation_id)
+            for key, number in conn.execute(query):
+                found[key] = max(number, found.get(key, 0))
     return found

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, Text, and_, cast, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
-from streams.ledger_tables import application, holding, obligation
+from streams.ledger_tables import application, holding, obligation, revision
 
 Row = dict[str, Any]
 
@@ -85,6 +85,32 @@ def rows_of(conn: Connection, table: Table, key: Column[Any], ids: Sequence[str]
     """The rows whose `key` is one of `ids`."""
     for some in chunks(ids):
         yield from map(dict, conn.execute(select(table).where(key.in_(some))).mappings())
+
+
+def as_revised() -> ColumnElement[bool]:
+    """Of a row of `obligation`: whether its newest revision says the same; null where it has none."""
+    newest, now = revision.alias("newest").c, obligation.c
+    names = (column.name for column in newest if column.name not in ("source_offset", "receipt"))
+    same = [newest[name].is_not_distinct_from(now[name]) for name in names]
+    same += [cast(newest.receipt, Text) == cast(now.receipt, Text), newest.source_offset <= now.source_offset]
+    last = select(and_(*same)).where(newest.obligation_id == now.obligation_id).order_by(newest.revision_no.desc())
+    return last.limit(1).scalar_subquery()
+
+
+def not_as_revised(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Which obligations are not what their newest revision says."""
+    found: set[str] = set()
+    for some in chunks(ids):
+        query = select(obligation.c.obligation_id, as_revised()).where(obligation.c.obligation_id.in_(some))
+        found.update(key for key, same in conn.execute(query) if not same)
+    return found
+
+
+def newest_revision(conn: Connection, key: str) -> Row | None:
+    r = revision.c
+    query = select(revision).where(r.obligation_id == key).order_by(r.revision_no.desc()).limit(1)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else dict(row)
 
 
 def holdings_of(conn: Connection, ids: Sequence[str]) -> dict[str, list[Row]]:

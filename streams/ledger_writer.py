@@ -33,12 +33,13 @@ from streams.clock import Clock
 from streams.errors import InvalidConfiguration, Unreachable
 from streams.goals import Announcer, to_kafka
 from streams.ledger_batch import Record, Superseded
-from streams.ledger_database import writing
+from streams.ledger_database import snapshot, writing
 from streams.ledger_lag import LedgerLag
 from streams.ledger_tables import consumer_position
 from streams.liveness import serve
 from streams.settings import Settings
 from streams.watchdog import Watchdog
+from streams.whole_topic import reader
 
 MAX_RECORDS = 5_000  #: of one transaction: long enough to be quick, short enough not to keep readers of SQLite's log waiting
 POLL_MS = 200
@@ -251,6 +252,20 @@ class Writer:
         except KafkaError as error:
             log.warning("positions_not_shown", error=type(error).__name__)
         return int(total)
+
+
+def refuse_another_log(settings: Settings, engine: Engine) -> None:
+    """Raises InvalidConfiguration if the ledger has read another sla.outcomes than this Kafka's."""
+    topic = settings.topic("sla.outcomes")
+    topic_id, count = topic_ids(settings, (topic,))[topic]
+    partitions = [TopicPartition(topic, number) for number in range(count)]
+    with snapshot(engine) as conn:
+        rows = {row.partition: row for row in conn.execute(select(consumer_position).where(consumer_position.c.topic == topic))}
+    with reader(settings) as consumer:  # asked after the rows were read, as a writer may be at work
+        first, last = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    read = [(at, rows[at.partition]) for at in partitions if at.partition in rows]
+    if faults := [fault for at, row in read for fault in _faults(at, row, topic_id, first[at], last[at])]:
+        raise InvalidConfiguration([*faults, "the ledger belongs to another log: nothing was compared"])
 
 
 def _faults(at: Any, row: Any, topic_id: str, first: int, last: int) -> list[str]:

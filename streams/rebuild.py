@@ -29,14 +29,14 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Engine
 
-from streams import ledger_difference, rebuild_apply, topics
+from streams import ledger_difference, ledger_writer, rebuild_apply, topics
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.errors import MutualSLAError
 from streams.exclusive import exclusive
 from streams.ledger_database import open_ledger, snapshot
-from streams.ledger_difference import WORDS, Cause, Place
-from streams.rebuild_partition import Result, Share, begin, line_of, mark, recompute
+from streams.ledger_difference import WORDS, Cause, Place, Strays
+from streams.rebuild_partition import Offsets, Result, Share, begin, line_of, mark, recompute
 from streams.settings import Settings
 from streams.whole_topic import end_of, reader
 
@@ -86,7 +86,8 @@ class Summary:
 def run(settings: Settings, *, apply: bool, as_json: bool, workers: int | None, other_agreement: bool = False) -> int:
     """Print what differs, and mend it if `apply`; the exit code: 65 if differences were found and left.
 
-    Raises InvalidConfiguration, Unreachable, Behind (the tracker or the ledger lags), AnotherRebuild.
+    Raises InvalidConfiguration (the ledger of another Kafka too), Unreachable, Behind (the tracker or the ledger lags),
+    AnotherRebuild.
     """
     with _folder(settings) as folder:
         console = Console(stderr=True)
@@ -110,11 +111,12 @@ def rebuild(
     count = topics.partition_count(settings, "ats.facts")
     engine = open_ledger(settings.ledger)
     try:
+        ledger_writer.refuse_another_log(settings, engine)
         _go_on_or_begin(folder, settings, agreement)
         todo = [n for n in range(count) if not (folder / f"{n}.result").exists()]
         _recompute_all([Share(settings, n, count, folder, patience) for n in todo], workers, progress)
         results = [Result.load(folder / f"{n}.result") for n in range(count)]
-        rest = _across(engine, results, folder)
+        rest = _across(settings, engine, results, folder)
     finally:
         engine.dispose()
     causes = sum((result.causes for result in results), rest)
@@ -209,17 +211,25 @@ def _records(shares: Sequence[Share]) -> int:
         return sum(end_of(consumer, settings.topic("ats.facts"), share.partition) for share in shares)
 
 
-def _across(engine: Engine, results: Sequence[Result], folder: Path) -> Counter[str]:
+def _across(settings: Settings, engine: Engine, results: Sequence[Result], folder: Path) -> Counter[str]:
     """What no partition alone can tell: rows of which there are no facts, and applications that no requisition tells of so.
 
     A run that goes on looks anew, so what an earlier one sent of it counts for nothing.
     """
     (folder / REST).with_suffix(".sent").unlink(missing_ok=True)
     judged = {one for result in results for one in result.judged}
-    places = {result.partition: Place(result.partition, result.end - 1) for result in results}
     causes: Counter[str] = Counter()
     names = {name for result in results for name in result.requisitions}
-    with (folder / REST).open("wb") as out, snapshot(engine) as conn:
+    strays = Strays()
+    for result in results:
+        strays.astray += result.strays.astray
+        strays.claimed += result.strays.claimed
+    with (folder / REST).open("wb") as out, reader(settings) as consumer, snapshot(engine) as conn:
+        facts = settings.topic("ats.facts")
+        places = {
+            result.partition: Place(result.partition, result.end - 1, Offsets(consumer, facts, result.partition).have)
+            for result in sorted(results, key=lambda result: result.as_of is None)  # first one that can be told of
+        }
         told: set[str] = set()
         for line in (line for result in results for line in result.elsewhere):
             if mark(line["subject"], line.pop("other")) not in judged:
@@ -227,11 +237,10 @@ def _across(engine: Engine, results: Sequence[Result], folder: Path) -> Counter[
                 causes[line["cause"]] += 1
                 out.write(orjson.dumps(line) + b"\n")
         as_of = {result.partition: result.as_of for result in results}
-        for found in ledger_difference.without_facts(conn, places, names, lambda a, r: mark(a, r) in judged):
+        for found in ledger_difference.without_facts(conn, places, names, lambda a, r: mark(a, r) in judged, strays):
             if found.subject not in told:
                 causes[found.cause] += 1
-                place = places.get(found.partition, Place(found.partition, 0))
-                out.write(orjson.dumps(line_of(found, place, as_of.get(found.partition))) + b"\n")
+                out.write(orjson.dumps(line_of(found, places[found.partition], as_of[found.partition])) + b"\n")
     return causes
 
 

@@ -11,7 +11,7 @@ import os
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -32,7 +32,7 @@ from streams.check import load_agreement, load_sources
 from streams.connectors import declared_kinds
 from streams.errors import MutualSLAError, Unreachable
 from streams.ledger_database import connect, snapshot
-from streams.ledger_difference import Cause, Difference, Given, Place
+from streams.ledger_difference import Cause, Difference, Given, Place, Strays
 from streams.recomputed import Partition, Subject, judge
 from streams.settings import Settings
 from streams.tracker_state import TrackerState
@@ -73,6 +73,7 @@ class Result:
     requisitions: list[str] = field(default_factory=list)
     judged: array[int] = field(default_factory=lambda: array("Q"))
     elsewhere: list[dict[str, Any]] = field(default_factory=list)  #: applications whose row is about another requisition
+    strays: Strays = field(default_factory=Strays)
 
     def save(self, path: Path) -> None:
         """Whole or not at all: what is there need not be done again."""
@@ -86,7 +87,7 @@ class Result:
         told = orjson.loads(path.read_bytes())
         as_of = None if told["as_of"] is None else datetime.fromisoformat(told["as_of"])
         counted = {"as_of": as_of, "causes": Counter(told["causes"]), "judged": array("Q", told["judged"])}
-        return cls(**{**told, **counted})
+        return cls(**{**told, **counted, "strays": Strays(**told["strays"])})
 
 
 #: Records read and subjects judged so far, by partition; shared with the process that shows them.
@@ -153,7 +154,8 @@ def _recompute(share: Share) -> Result:
         try:
             _wait(share, consumer, state, engine, result.end)
             gc.freeze()  # what was read stays to the end
-            _compare(share, part, agreement, state, engine, result)
+            place = Place(number, result.end - 1, Offsets(consumer, facts, number).have)
+            _compare(share, part, agreement, state, engine, result, place)
         finally:
             engine.dispose()
     return result
@@ -175,15 +177,22 @@ def _show(place: int, value: int) -> None:
 
 
 def _wait(share: Share, consumer: Any, state: TrackerState, engine: Engine, end: int) -> None:
+    """Until the ledger knows all that the facts before `end` give; beside live traffic more is not waited for."""
     until = monotonic() + share.patience
-    while (why := _behind(share, consumer, state, engine, end)) is not None:
+    _until(until, lambda: _tracker_behind(share, state, end))
+    told = end_of(consumer, share.settings.topic("sla.outcomes"), share.partition)
+    _until(until, lambda: _ledger_behind(share, engine, told))
+
+
+def _until(until: float, behind: Callable[[], str | None]) -> None:
+    while (why := behind()) is not None:
         if monotonic() >= until:
             raise Behind(f"nothing was compared: {why}")
         sleep(0.5)
 
 
-def _behind(share: Share, consumer: Any, state: TrackerState, engine: Engine, end: int) -> str | None:
-    """What is not there yet, in words; None if the ledger knows all that the facts before `end` give."""
+def _tracker_behind(share: Share, state: TrackerState, end: int) -> str | None:
+    """What the tracker has not done yet, in words; None if it has said all that the facts before `end` give."""
     settings, number = share.settings, share.partition
     where = f"{settings.topic('ats.facts')}:{number}"
     try:
@@ -194,8 +203,11 @@ def _behind(share: Share, consumer: Any, state: TrackerState, engine: Engine, en
         return f"the track worker has folded {where} up to offset {meta.offset}, its last is {end - 1}"
     if meta.pending or meta.due:
         return f"the track worker still has rows of {where} to judge"
-    outcomes = settings.topic("sla.outcomes")
-    told = end_of(consumer, outcomes, number)
+    return None
+
+
+def _ledger_behind(share: Share, engine: Engine, told: int) -> str | None:
+    outcomes, number = share.settings.topic("sla.outcomes"), share.partition
     with snapshot(engine) as conn:
         read = ledger.positions(conn, outcomes).get((outcomes, number), 0)
     if read < told:
@@ -216,9 +228,30 @@ class _Together:
     records: int = 0
 
 
-def _compare(share: Share, part: Partition, agreement: Agreement, state: TrackerState, engine: Engine, result: Result) -> None:
+class Offsets:
+    """Which offsets a partition has, asked of the broker only where that may have changed."""
+
+    def __init__(self, consumer: Any, topic: str, number: int) -> None:
+        self._at = consumer, topic, number
+        self._end = 0
+
+    def have(self, offset: int) -> bool:
+        if offset >= self._end:
+            self._end = end_of(*self._at)
+        return offset < self._end
+
+
+def _compare(
+    share: Share,
+    part: Partition,
+    agreement: Agreement,
+    state: TrackerState,
+    engine: Engine,
+    result: Result,
+    place: Place,
+) -> None:
     assert result.as_of is not None
-    place, completeness = Place(share.partition, result.end - 1), part.completeness
+    completeness = part.completeness
     together, judged = _Together(), 0
     temporary = share.folder / f"{share.partition}.part"
     with temporary.open("wb") as out:
@@ -249,8 +282,8 @@ def _differences(
     result.judged.extend(mark(s.application_id, s.requisition_id) for s in together.subjects if s.evaluation.held)
     result.obligations += len(together.obligations)
     with snapshot(engine) as conn:
-        found = list(ledger_difference.obligations(conn, place, together.requisitions, together.obligations))
-        states = list(ledger_difference.applications(conn, place, applications))
+        found = list(ledger_difference.obligations(conn, place, together.requisitions, together.obligations, result.strays))
+        states = list(ledger_difference.applications(conn, place, applications, result.strays))
     for difference in found:
         yield line_of(difference, place, result.as_of, state)
     for difference, other in states:
@@ -283,6 +316,7 @@ def line_of(difference: Difference, place: Place, as_of: datetime | None, state:
         "source_offset": place.offset,
         "learned_at": as_of,
         "rebuilt": difference.cause.value,
+        "instead_of": difference.instead_of,
         "body": difference.body,
     }
     row = (difference.requisition_id, difference.application_id)

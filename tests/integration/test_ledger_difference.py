@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Boolean, Column, Engine, Integer, Table, insert, select, update
+from sqlalchemy import Engine, Table, insert, select, update
 
 from schemas.fact import Fact
 from schemas.outcome import Outcome
 from streams import ledger
 from streams.ledger_database import snapshot, writing
-from streams.ledger_difference import Cause, Difference, Given, Place, applications, obligations
+from streams.ledger_difference import Cause, Difference, Given, Place, Strays, applications, digest_of_state, obligations
 from streams.ledger_rows import HELD, SAID, STATE, application_rows, place, said
-from streams.ledger_tables import UtcInstant, application, holding, obligation
+from streams.ledger_tables import application, holding, obligation, revision
 from streams.obligations import Evaluation, apart, evaluate_application
+from tests.altered import another
 from tests.hiring import hiring
 from tests.stories import agreement
 
@@ -51,30 +53,22 @@ def write(engine: Engine, evaluation: Evaluation) -> None:
             body = one.obligation()
             told = Outcome(outcome_id=one.subject, body=body, **where)
             row = {**said(body), "receipt": body.receipt.model_dump(mode="json", exclude_none=True), "digest": body.digest}
-            conn.execute(insert(obligation), [{**row, **place(told), "revision_no": 1}])
+            for table in (obligation, revision):
+                conn.execute(insert(table), [{**row, **place(told), "revision_no": 1}])
         for held in evaluation.held:
             state = held.state()
+            assert digest_of_state(held.body()) == state.digest
             row, holdings = application_rows(Outcome(outcome_id=held.subject, body=state, **where), state, state.digest)
             conn.execute(insert(application), [row])
             conn.execute(insert(holding), holdings)
 
 
-def differences(engine: Engine, evaluation: Evaluation) -> list[Difference]:
+def differences(engine: Engine, evaluation: Evaluation, at: Place = PLACE) -> list[Difference]:
     requisitions = {one.judged.obligation_id.split(":")[1] for one in evaluation.said}
     with snapshot(engine) as conn:
-        found = list(obligations(conn, PLACE, requisitions, [Given.of(one, PLACE) for one in evaluation.said]))
-        return found + [difference for difference, _ in applications(conn, PLACE, evaluation.held)]
-
-
-def another(column: Column[Any], value: Any) -> Any:
-    """A value of the column's type that is not this one, and as near to it as may be."""
-    if isinstance(column.type, UtcInstant):
-        return MONDAY if value is None else value + timedelta(microseconds=1)
-    if isinstance(column.type, JSON):
-        return {**value, "target": value["target"] + "."}
-    if isinstance(column.type, Boolean):
-        return not value
-    return value + 1 if isinstance(column.type, Integer) else f"{value or ''}."
+        strays = Strays()
+        found = list(obligations(conn, at, requisitions, [Given.of(one, at) for one in evaluation.said], strays))
+        return found + [difference for difference, _ in applications(conn, at, evaluation.held, strays)]
 
 
 def altered_one_by_one(engine: Engine, evaluation: Evaluation, table: Table, names: list[str], rows: list[Any]) -> None:
@@ -109,3 +103,19 @@ def test_any_altered_column_is_found(engine: Engine) -> None:
     state = [name for name in (*STATE, "source_partition") if name not in KEYS]
     altered_one_by_one(engine, evaluation, application, state, [states[0]])
     altered_one_by_one(engine, evaluation, holding, list(HELD.values()), [held[0], held[-1]])
+
+
+def test_a_row_is_newer_only_by_what_the_log_has(engine: Engine) -> None:
+    """Beside a live writer rows know of more than was recomputed; of more than there is they know only if altered."""
+    evaluation = judged()
+    write(engine, evaluation)
+    o, a = obligation.c, application.c
+    with writing(engine) as conn:
+        ended = conn.execute(select(o.obligation_id).where(o.ended_at.is_not(None)).limit(1)).scalar_one()
+        state = conn.execute(select(a.application_id).limit(1)).scalar_one()
+    for offset, found in ((PLACE.offset + 1, []), (PLACE.offset + 9, [(ended, Cause.ALTERED), (state, Cause.ALTERED)])):
+        with writing(engine) as conn:
+            conn.execute(update(obligation).where(o.obligation_id == ended).values(source_offset=offset, verdict="missed"))
+            conn.execute(update(application).where(a.application_id == state).values(source_offset=offset, state="hired"))
+        told = differences(engine, evaluation, replace(PLACE, is_there=lambda offset: offset < PLACE.offset + 9))
+        assert [(one.subject, one.cause) for one in told] == found
