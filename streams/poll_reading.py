@@ -70,8 +70,9 @@ class Reading:
     async def flush(self) -> None:
         """Append what waits; in runs of one `changed_since`, so that their order stays.
 
-        What was told is remembered at once, even if the reading fails later: a change that is taken back before the next one
-        would else be as it was, and never be told. A first poll tells everything anyway, and has no look to compare with.
+        What is told is remembered before, as not told for certain (no digest: the next poll tells it again), and right after,
+        even if the reading fails later: a change that is taken back before the next one would else be as it was, and never be
+        told. A first poll tells everything anyway, and has no look to compare with.
         """
         waiting, self.waiting = self.waiting, []
         runs: list[tuple[datetime | None, list[bytes]]] = []
@@ -79,12 +80,17 @@ class Reading:
             if not runs or runs[-1][0] != since:
                 runs.append((since, []))
             runs[-1][1].append(body)
+        told = {key: self.seen[key] for key, _, _ in waiting} if self.cursor is not None else {}
+        self._remember({key: Seen("", one.compared) for key, one in told.items()})
         for since, bodies in runs:
             await self.append(bodies, "record", since)
             self.kept += len(bodies)
             RECORDS.labels(self.account.account, self.record_type).inc(len(bodies))
-        if self.cursor is not None:
-            self.state.commit(self.account.account, self.record_type, None, {key: self.seen[key] for key, _, _ in waiting})
+        self._remember(told)
+
+    def _remember(self, seen: Mapping[str, Seen]) -> None:
+        if seen:
+            self.state.commit(self.account.account, self.record_type, None, seen)
 
     async def append(self, bodies: Sequence[bytes], channel: str, changed_since: datetime | None = None) -> None:
         """Raises Unreachable if the broker does not acknowledge every one."""

@@ -1,9 +1,9 @@
 """What a poller must not forget: how far each record type was read, and what each record was like. One SQLite file.
 
 It is in the state directory, not in the ledger: the poller then needs no database to reach, and the ledger stays derived from
-Kafka alone. Nothing is written before `ats.raw` has acknowledged it: what a record was like once it is there, how far a poll came
-once all of it is. After a crash in between, the same is read and compared again. Holds ids, hashes, statuses and times, no text
-of a candidate.
+Kafka alone. How far a poll came is written once `ats.raw` has acknowledged all of it; what a record was like before it is sent,
+without a digest, and with it once it is there. After a crash in between, the same is told again. Holds ids, hashes, statuses
+and times, no text of a candidate.
 """
 
 from __future__ import annotations

@@ -468,6 +468,30 @@ def test_what_a_poll_told_before_it_failed_is_remembered_so_that_its_being_taken
     assert len({fact.fact_id for fact in told}) == 3
 
 
+def test_what_was_on_its_way_when_the_poller_died_is_told_as_taken_back_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied, interview = {"id": "s1", "name": "Applied"}, {"id": "s2", "name": "Interview"}
+    bench = MergeBench(
+        tmp_path, "applications", {"id": "a1", "job": "j1", "applied_at": OLD, "current_stage": applied, "modified_at": NEW}
+    )
+    bench.poll()
+    append = Log.append
+
+    async def dies(log: Log, *arguments: Any, **options: Any) -> None:
+        await append(log, *arguments, **options)
+        raise KeyboardInterrupt  # it is there, and nobody heard
+
+    with monkeypatch.context() as death:
+        death.setattr(Log, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bench.poll(current_stage=interview)
+    bench.poll(current_stage=applied)
+    told = bench.facts("application.stage_changed")
+    assert [fact.attributes["stage"] for fact in told] == ["applied", "interview", "applied"]
+    assert len({fact.fact_id for fact in told}) == 3
+
+
 def test_a_poller_goes_on_with_the_file_of_a_release_that_numbered_none(bench: Bench) -> None:
     """tests/fixtures/state_v1/poller.db: what the poller of commit a911ced left of this harvest, polled once at START."""
     bench.polled = ("scorecards", "scheduled_interviews", "jobs")
