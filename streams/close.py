@@ -51,7 +51,8 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
     What is in the topics now is waited for, a minute at most: a closed month stays as it is, and after an import the ticks come
     before its facts. Where there is no broker (the ledger may be all that is left) that is said, and the ledger's word is closed.
 
-    A close that died before its files were there is made good by the next: what it closed is written then.
+    A close that died before its files were there is made good by the next: what it closed is written then. Files of another close
+    (the ledger is not the one that it was) are not written over: they may be the last copy.
 
     Raises NotClosable with all reasons at once, and PeriodClosed if it was closed with other figures.
     """
@@ -66,7 +67,9 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
 
         def attempt() -> tuple[Statement, tuple[Line, ...], bool]:
             with writing(engine) as conn:
-                return close(conn, month, agreement, now, settings, accept_unverified=accept_unverified, behind=behind)
+                found = close(conn, month, agreement, now, settings, accept_unverified=accept_unverified, behind=behind)
+                _refuse_other_files(found[0], folder)
+                return found
 
         try:
             said, lines, fresh = attempt()
@@ -75,7 +78,7 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
     except PeriodClosed:
         with snapshot(engine) as conn:
             closed = closed_periods.load(conn, month.name)
-        if closed is not None and statement_files.content_of(folder) != closed[0].content_sha256:
+        if closed is not None and statement_files.content_of(folder) is None:
             statement_files.write(*closed[:2], folder)
             _say(f"{period}: the files of its close were not there; they are now, as it was closed, in {folder}")
         raise
@@ -86,6 +89,15 @@ def run(settings: Settings, period: str, out: Path | None, now: datetime, *, acc
     _say(f"{period} {word}: {said.control.obligations} obligations, content {said.content_sha256[:12]}, in {folder}")
     if unverified := said.control.verdicts["unverified"]:
         _say(f"{unverified} unverified obligations were accepted; they are in obligations.csv and count for nobody")
+
+
+def _refuse_other_files(said: Statement, folder: Path) -> None:
+    there = statement_files.content_of(folder)
+    if there not in (None, said.content_sha256):
+        raise NotClosable(
+            f"{folder} has the files of another close (content {there[:12]}, this one {said.content_sha256[:12]}), perhaps of a "
+            "ledger that is no more: keep them elsewhere, or give another folder with --out"
+        )
 
 
 def _on_its_way(settings: Settings) -> list[str]:
@@ -125,9 +137,12 @@ def close(
         raise NotClosable("\n".join([f"{month.name} does not reconcile:", *faults]))
     if before is not None:
         if before[0].content_sha256 != said.content_sha256:
+            why = f"`mutual-sla report {month.name}` lists the adjustments"
+            if before[1] == lines:
+                why = "every line is as it was: what is made of them is made otherwise by this release, policy or people"
             raise PeriodClosed(
                 f"{month.name} was closed with other figures (content {before[0].content_sha256[:12]}, now "
-                f"{said.content_sha256[:12]}); it stays as it is. `mutual-sla report {month.name}` lists the adjustments"
+                f"{said.content_sha256[:12]}); it stays as it is. {why}"
             )
         return before[0], before[1], False
     closed_periods.store(conn, said, lines, {entry.obligation_id: entry.revision_no for entry in listed})

@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 from sqlalchemy import Engine, insert
 
 from schemas.outcome import Outcome, Side, Verdict
-from streams import close, ledger, ports, statement_files
+from streams import close, ledger, ports, statement, statement_files
 from streams.close import NotClosable, NotClosed
 from streams.errors import PeriodClosed
 from streams.ledger_database import writing
@@ -119,6 +119,37 @@ def test_a_second_close_with_other_figures_is_refused(engine: Engine, settings: 
     assert refused.value.exit_code == 65
     folder = settings.state_dir / "statements" / "2026-05"
     assert {name: (folder / name).read_bytes() for name in FILES} == before
+
+
+def test_files_of_another_close_are_not_written_over_and_the_month_stays_open_until_they_are_elsewhere(
+    engine: Engine, settings: Settings
+) -> None:
+    """The ledger was lost, or is an older copy: it closes other figures, and these files may be all that is left of the first."""
+    fill(engine)
+    folder = settings.state_dir / "statements" / "2026-05"
+    other = Settings(
+        state_dir=settings.state_dir, deploy_dir=settings.deploy_dir, ledger_url=f"sqlite:///{settings.state_dir}/a.db"
+    )
+    first = ledger.open_ledger(other.ledger)
+    ready(first)
+    fill(first, outcome(an_obligation("more", Verdict.MET), 11))
+    first.dispose()
+    files = run(other)
+    with pytest.raises(NotClosable, match=f"{folder} has the files of another close .* --out"):
+        run(settings)
+    assert {name: (folder / name).read_bytes() for name in FILES} == files
+    folder.rename(settings.state_dir / "kept")
+    assert run(settings) != files
+
+
+def test_a_close_of_the_same_lines_from_which_other_figures_are_made_says_so(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine)
+    run(settings)
+    monkeypatch.setattr(statement, "content_hash", lambda *_: "of a later release")
+    with pytest.raises(PeriodClosed, match="every line is as it was"):
+        run(settings)
 
 
 def test_a_close_that_died_before_its_files_gets_them_from_the_next_whatever_was_learned_meanwhile(
