@@ -43,6 +43,7 @@ from streams.whole_topic import end_of, reader
 PATIENCE = 60.0  #: seconds that a tracker or ledger writer that is behind is waited for
 LISTED = 50  #: differences in the table; `--json` lists all
 LOCK = "lock"
+FORMAT = "2"  #: of the files in the folder
 REST = "rest.jsonl"  #: what only who knows all partitions can find
 
 
@@ -149,8 +150,8 @@ def _clear(folder: Path) -> None:
 
 
 def _go_on_or_begin(folder: Path, settings: Settings, agreement: Agreement) -> None:
-    """Keep what a broken run did, if it was about the same log, ledger and agreement."""
-    of = [settings.brokers, settings.topic(""), settings.app_id, settings.ledger, agreement.policy_version]
+    """Keep what a broken run did, if it was about the same log, ledger and agreement, and of a release that left the same."""
+    of = [FORMAT, settings.brokers, settings.topic(""), settings.app_id, settings.ledger, agreement.policy_version]
     of += [agreement.calendars.version, agreement.people.version]
     about, stored = orjson.dumps(of), folder / "about.json"
     if stored.exists() and stored.read_bytes() == about:

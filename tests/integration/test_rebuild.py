@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -243,6 +245,59 @@ def test_whatever_is_altered_is_listed_with_its_cause_and_mended_by_one_silent_r
         known = conn.execute(select(obligation.c.obligation_id)).scalars().all()
     assert mended == Counter(key for key in altered.causes if key in known), "each is one revision"
     as_the_facts_give(here)
+
+
+def test_beside_live_traffic_only_what_was_harmed_is_listed_and_mended(
+    here: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with here.tracker(), here.writer():
+        assert here.rebuild(tmp_path / "quiet").differences == 0
+        with traffic(here):
+            for number in range(3):
+                summary = here.rebuild(tmp_path / f"busy{number}")
+                assert found(summary) == {}
+            harm = damage(here.engine)
+            capsys.readouterr()
+            assert rebuild.run(here.settings, apply=True, as_json=True, workers=1) == 0
+            listed = {line["subject"]: line["cause"] for line in json.loads(capsys.readouterr().out)["differences"]}
+        assert listed.items() <= harm.items(), "what traffic has said anew meanwhile need not be there any more"
+        assert rebuild.run(here.settings, apply=True, as_json=False, workers=1) == 0
+        assert found(here.rebuild(tmp_path / "end")) == {}
+    as_the_facts_give(here)
+
+
+@contextmanager
+def traffic(here: Running) -> Iterator[None]:
+    """Facts of new and of known requisitions, and ticks that end promises, until it is left."""
+    later = 60 * DAY
+    facts = [
+        fact.model_copy(
+            update={"fact_id": f"{fact.fact_id}later{other}", "requisition_id": f"{fact.requisition_id}{other}", **times}
+        )
+        for other in ("", "new")
+        for fact in hiring(requisitions=16, applications=4, start=MONDAY, seed=5)
+        for times in [{name: getattr(fact, name) + later for name in ("occurred_at", "received_at")}]
+    ]
+    over = threading.Event()
+
+    def talk() -> None:
+        feeder, at = Feeder(here.settings), max(fact.received_at for fact in told()) + 30 * DAY
+        waiting = sorted(facts, key=lambda fact: fact.received_at)
+        while not over.is_set():
+            feeder.facts(waiting[:10])
+            del waiting[:10]
+            at += DAY / 4
+            feeder.everywhere(Tick(at=at).model_dump_json().encode())
+            sleep(0.05)
+        feeder.close()
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        talker.join()
 
 
 def of_another_kafka(here: Running, folder: Path) -> None:
