@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, insert, select
 
 from schemas.outcome import ApplicationState, Obligation, Outcome
-from streams.ledger_difference import Cause
+from streams.ledger_finding import Cause
 from streams.ledger_rows import SAID, Row, application_rows, chunks, holdings_of, not_as_revised, place, rows_of, said, upsert
 from streams.ledger_tables import application, holding, obligation, rebuilt, revision
 

@@ -35,7 +35,7 @@ from streams.check import load_agreement, load_sources
 from streams.errors import MutualSLAError
 from streams.exclusive import exclusive
 from streams.ledger_database import open_ledger, snapshot
-from streams.ledger_difference import WORDS, Cause, Place, Strays
+from streams.ledger_finding import WORDS, Cause, Place, Strays
 from streams.rebuild_partition import Offsets, Result, Share, begin, line_of, mark, recompute
 from streams.settings import Settings
 from streams.whole_topic import end_of, reader

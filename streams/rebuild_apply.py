@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from schemas.fact import Rejudge
 from streams import kafka_security, ledger
 from streams.ledger_database import snapshot
-from streams.ledger_difference import Cause
+from streams.ledger_finding import Cause
 from streams.settings import Settings
 from streams.whole_topic import end_of, reachable, reader
 

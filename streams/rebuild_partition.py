@@ -26,13 +26,14 @@ import orjson
 from sqlalchemy import Engine, event
 
 from schemas.outcome import outcome_id
-from streams import ledger, ledger_difference
+from streams import application_difference, ledger, ledger_difference
 from streams.agreement import Agreement
 from streams.check import load_agreement, load_sources
 from streams.connectors import declared_kinds
 from streams.errors import MutualSLAError, Unreachable
 from streams.ledger_database import connect, snapshot
-from streams.ledger_difference import Cause, Difference, Given, Place, Strays
+from streams.ledger_difference import Given
+from streams.ledger_finding import Cause, Difference, Place, Strays
 from streams.recomputed import Partition, Subject, judge
 from streams.settings import Settings
 from streams.tracker_state import TrackerState
@@ -283,7 +284,7 @@ def _differences(
     result.obligations += len(together.obligations)
     with snapshot(engine) as conn:
         found = list(ledger_difference.obligations(conn, place, together.requisitions, together.obligations, result.strays))
-        states = list(ledger_difference.applications(conn, place, applications, result.strays))
+        states = list(application_difference.applications(conn, place, applications, result.strays))
     for difference in found:
         yield line_of(difference, place, result.as_of, state)
     for difference, other in states:

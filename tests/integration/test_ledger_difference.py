@@ -14,8 +14,10 @@ from sqlalchemy import Engine, Table, insert, select, update
 from schemas.fact import Fact
 from schemas.outcome import Outcome
 from streams import ledger
+from streams.application_difference import applications, digest_of_state
 from streams.ledger_database import snapshot, writing
-from streams.ledger_difference import Cause, Difference, Given, Place, Strays, applications, digest_of_state, obligations
+from streams.ledger_difference import Given, obligations
+from streams.ledger_finding import Cause, Difference, Place, Strays
 from streams.ledger_rows import HELD, SAID, STATE, application_rows, place, said
 from streams.ledger_tables import application, holding, obligation, revision
 from streams.obligations import Evaluation, apart, evaluate_application
