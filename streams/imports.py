@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.raw import RawHeaders
-from streams import import_files, imported, kafka_security, ledger_writer, stages
+from streams import import_files, imported, kafka_security, ledger_writer, stages, whole_topic
 from streams.check import load_sources
 from streams.clock import Clock, record_time
 from streams.connectors.payload import written
@@ -73,13 +73,14 @@ def run(settings: Settings, files: list[Path], clock: Clock, *, mapping: Path | 
     reading = _reading(settings, clock.now(), mapping, account)
     topic = settings.topic("ats.raw")
     topic_id, _ = ledger_writer.topic_ids(settings, [topic])[topic]
+    folder = settings.state_dir / "imports"
     console, done = Console(stderr=True), []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         for path in files:
             task = progress.add_task(f"checking {path.name}", total=None)
             total = _judge(reading, path, lambda task=task: progress.advance(task, 1_000))
-            position = _Position(settings.state_dir / "imports", _key(path, mapping, reading.headers, topic_id))
+            position = _Position(folder, _key(path, mapping, reading.headers, topic_id), lambda number: _end_of(settings, number))
             progress.update(task, description=f"importing {path.name}", total=total, completed=position.sent)
             before = position.sent
             _send(settings, reading, path, position, lambda n, task=task: progress.update(task, completed=n))
@@ -108,6 +109,11 @@ def _reading(settings: Settings, now: datetime, mapping: Path | None, account: s
     return _Reading(plan, headers, stages.load(settings.deploy_dir / "stages.yaml"))
 
 
+def _end_of(settings: Settings, number: int) -> int:
+    with whole_topic.reader(settings) as consumer:
+        return whole_topic.end_of(consumer, settings.topic("ats.raw"), number)
+
+
 def _judge(reading: _Reading, path: Path, thousand_more: Any) -> int:
     """How many facts the file has. Raises InvalidFile with the first faults and the number of all."""
     faults: list[str] = []
@@ -132,18 +138,26 @@ def _judge(reading: _Reading, path: Path, thousand_more: Any) -> int:
 
 
 class _Position:
-    """How many facts of a file are in `ats.raw`, durably."""
+    """How many facts of a file are in `ats.raw`, durably, and where its partition ended by them.
 
-    def __init__(self, folder: Path, key: str) -> None:
+    A partition that ends before that is one of an older copy of Kafka: then nothing of the file counts as sent.
+    """
+
+    def __init__(self, folder: Path, key: str, end_of: Callable[[int], int]) -> None:
         self._path = folder / f"{key}.json"
-        self.sent = int(json.loads(self._path.read_text())["sent"]) if self._path.exists() else 0
+        told = json.loads(self._path.read_text()) if self._path.exists() else {"sent": 0}
+        self.partition, self.end = told.get("partition", 0), told.get("end", 0)
+        self.sent = int(told["sent"]) if not self.end or end_of(self.partition) >= self.end else 0
 
-    def note(self, sent: int) -> None:
+    def note(self, sent: int, last: Any) -> None:
+        """`last`: what Kafka said of the last of them, None where there was none to send."""
+        self.sent = sent
+        if last is not None:
+            self.partition, self.end = last.partition, last.offset + 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"sent": sent}))
+        fresh.write_text(json.dumps({"sent": sent, "partition": self.partition, "end": self.end}))
         fresh.replace(self._path)
-        self.sent = sent
 
 
 def _key(path: Path, mapping: Path | None, headers: RawHeaders, topic_id: str) -> str:
@@ -181,11 +195,9 @@ def _send(settings: Settings, reading: _Reading, path: Path, position: _Position
                     raise InvalidFile(f"{path} changed while it was imported")
                 sent.append(producer.send(topic, value=orjson.dumps(found), key=key, headers=headers, timestamp_ms=when))
                 if len(sent) == TOGETHER:
-                    _acknowledged(sent)
-                    position.note(number)
+                    position.note(number, _acknowledged(sent))
                     at(number)
-            _acknowledged(sent)
-            position.note(number)
+            position.note(number, _acknowledged(sent))
             at(number)
         finally:
             producer.close(timeout=5)
@@ -193,7 +205,10 @@ def _send(settings: Settings, reading: _Reading, path: Path, position: _Position
         raise kafka_security.unreachable(settings, error) from error
 
 
-def _acknowledged(sent: list[Any]) -> None:
+def _acknowledged(sent: list[Any]) -> Any:
+    """Where the last of them is; None where there are none."""
+    last = None
     for future in sent:
-        future.get(timeout=ANSWER_SECONDS)
+        last = future.get(timeout=ANSWER_SECONDS)
     sent.clear()
+    return last

@@ -125,10 +125,10 @@ def test_an_import_broken_off_goes_on_and_nothing_is_there_twice(
     monkeypatch.setattr(imports, "TOGETHER", 100)
     note = imports._Position.note
 
-    def breaks(self: Any, sent: int) -> None:
+    def breaks(self: Any, sent: int, last: Any) -> None:
         if sent == 200:
             raise KeyboardInterrupt  # 200 are acknowledged, 100 are noted
-        note(self, sent)
+        note(self, sent, last)
 
     monkeypatch.setattr(imports._Position, "note", breaks)
     with pytest.raises(KeyboardInterrupt):
@@ -157,6 +157,20 @@ def test_topics_that_were_made_anew_are_given_everything_again(
     [done] = imports.run(anew, [path], At(), mapping=None, account=None)
     assert done.sent == 30
     assert Normalised(anew).read() == Normalised(settings).read()
+
+
+def test_what_an_older_copy_of_kafka_has_lost_is_sent_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = history(tmp_path / "history.jsonl", 30)
+    [done] = imports.run(settings, [path], At(), mapping=None, account=None)
+    [again] = imports.run(settings, [path], At(), mapping=None, account=None)
+    assert (done.sent, again.sent) == (30, 0)
+    with monkeypatch.context() as restored:
+        restored.setattr(imports, "_end_of", lambda *_: 29)
+        [after] = imports.run(settings, [path], At(), mapping=None, account=None)
+    assert after.sent == 30
+    assert len(Normalised(settings).read()) == 30
 
 
 def test_an_import_on_a_machine_whose_clock_is_ahead_says_so_and_goes_on_once_it_is_right(
