@@ -84,9 +84,11 @@ class KafkaNode:
         client: Mapping[str, Any] | None = None,
         cluster: str = "",
     ) -> None:
-        """`properties`: more lines of server.properties, where ${PORT} is ours and a later line wins; `format_options`: of
-        Kafka's StorageTool, such as --add-scram; `client`: what kafka-python needs to get in, beside the
-        address; `cluster`: the id of the cluster it belongs to (default: a new one, of its own).
+        """`start_timeout`: seconds without an answer and without news in its log, or ten times as many in all, after which
+        it has not started: after a kill it may look through its data for minutes. `properties`: more lines of
+        server.properties, where ${PORT} is ours and a later line wins; `format_options`: of Kafka's StorageTool, such as
+        --add-scram; `client`: what kafka-python needs to get in, beside the address; `cluster`: the id of the cluster it
+        belongs to (default: a new one, of its own).
         """
         self.directory = directory
         self.properties = properties
@@ -173,13 +175,18 @@ class KafkaNode:
             raise Unreachable(f"Kafka could not format {self.directory}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
     def _wait_until_it_answers(self) -> bool:
-        end = monotonic() + self.start_timeout
-        while monotonic() < end and self.alive():
+        told, since, end = self._logged(), monotonic(), monotonic() + 10 * self.start_timeout
+        while monotonic() < min(since + self.start_timeout, end) and self.alive():
+            if (now := self._logged()) != told:
+                told, since = now, monotonic()
             # Only ask once the socket is open: the client's own retries are slower than this loop.
             if ports.answers(self.port) and reachable(self.bootstrap, client=self.client):
                 return True
             sleep(0.1)
         return False
+
+    def _logged(self) -> int:
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
 
     def _log_tail(self) -> str:
         return tail(self.log_path) or tail(self.directory / "logs" / "kafka.out")
