@@ -1,11 +1,13 @@
 """The `mutual-sla` command: one verb a job, each imported only when it is called so that `--help` is instant.
 
-Exit codes: 0 done, 2 bad usage, 65 bad data, 69 unreachable service, 78 bad configuration.
+Exit codes: 0 done, 2 bad usage, 65 bad data, 69 unreachable service or no room on a disk, 78 bad configuration.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from streams import clock, settings
-from streams.errors import InvalidConfiguration, MutualSLAError
+from streams.errors import InvalidConfiguration, MutualSLAError, Unreachable
 from streams.period import YEARS
 
 app = typer.Typer(
@@ -486,9 +488,22 @@ def as_of(
 
 
 def main() -> None:
-    """Run the command; a deliberate error is one readable message and its own exit code."""
+    """Run the command; a deliberate error and a full disk are one readable message and an exit code."""
     try:
         app()
     except MutualSLAError as error:
         print(str(error), file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (what := _without_room(error)) is None:
+            raise
+        print(f"no room: {what}; make some and run it again", file=sys.stderr)
+        sys.exit(Unreachable.exit_code)
+
+
+def _without_room(error: Exception) -> str | None:
+    """What could not be written because a disk is full; None if that is not the reason."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    cause = getattr(error, "orig", None)  # SQLAlchemy's, of SQLite's
+    return str(cause) if isinstance(cause, sqlite3.OperationalError) and "full" in str(cause) else None

@@ -115,7 +115,7 @@ def stop(settings: Settings) -> list[str]:
     state = run_state.read(settings.state_dir)
     if state is None:
         return []
-    names = [role.name for role in state.roles]
+    names = [role.name for role in state.roles] or ["a start that was under way"]
     if not state.supervisor.alive():
         return stop_leftovers(settings.state_dir)
     with suppress(ProcessLookupError):  # it may end by itself just now
@@ -134,7 +134,7 @@ def down(settings: Settings) -> None:
     """`stop` what `up` and the demo (in a directory of its own below) started, and say so."""
     for state_dir in (settings.state_dir, settings.state_dir / "demo"):
         if names := stop(replace(settings, state_dir=state_dir)):
-            Console().print(f"stopped in {state_dir}: {', '.join(reversed(names))}")
+            Console().print(f"stopped in {state_dir}: {', '.join(reversed(names))}", soft_wrap=True)
         elif state_dir == settings.state_dir:
             Console().print(f"nothing runs in {state_dir}")
 

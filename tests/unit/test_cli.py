@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from streams import cli
 
@@ -42,6 +45,36 @@ def test_a_time_out_of_range_is_wrong_usage(
     assert code_of(monkeypatch, *arguments, "--state-dir", str(tmp_path)) == 2
     said = capsys.readouterr().err
     assert word in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "imports/a.json"), "no room: imports/a.json: No space left"),
+        (
+            OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full")),
+            "no room: database or disk is full",
+        ),
+    ],
+)
+def test_a_full_disk_is_one_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def full() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", full)
+    assert code_of(monkeypatch) == 69
+    assert capsys.readouterr().err == f"{said}; make some and run it again\n"
+
+
+def test_another_fault_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "x")
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(PermissionError):
+        cli.main()
 
 
 READING = {"evaluate": ["--as-of", "2026-05-20"], "check": [], "normalise": ["greenhouse", "--type", "jobs"]}

@@ -344,6 +344,16 @@ def replace_dead(state: RunState) -> RunState:
     return state.model_copy(update={"supervisor_started": state.supervisor_started - 1})
 
 
+def test_down_ends_a_start_that_is_under_way_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    starting = Process.spawn("starting", SLEEPER, log=tmp_path / "log")
+    of = {"supervisor_pid": starting.pid, "supervisor_started": starting.identity.started, "phase": "starting"}
+    run_of().model_copy(update=of).write(tmp_path)
+    supervisor.down(Settings(state_dir=tmp_path))
+    assert "a start that was under way" in capsys.readouterr().out
+    assert not starting.alive()
+    starting.stop()
+
+
 def test_down_with_nothing_running_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     supervisor.down(Settings(state_dir=tmp_path))
     assert "nothing runs" in capsys.readouterr().out
