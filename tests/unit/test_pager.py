@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from streams import contacts
 from streams.ledger_database import connect
 from streams.paged import SCHEMA, Paged, pages
-from streams.pager import Pager, application
+from streams.pager import Alert, Pager, application
 from streams.tracker_rows import UnknownRow
 from tests.installation import Installation, Sink
 
@@ -108,6 +108,30 @@ def test_a_repeat_a_restart_and_a_new_start_of_the_alert_page_nobody_again(here:
     post(restarted, alert("MutualSLAOverdue", owner="m0", starts_at="2026-05-06T11:59:00Z"))
     assert len(sink.to("/m0")) == 1
     assert [row["obligation_id"] for row in pages(here.settings)] == ["review_candidate:greenhouse/r0:a1:1"]
+
+
+def test_a_pager_that_dies_before_its_note_tells_again_with_the_same_idempotency_key(
+    here: Installation, sink: Sink, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(_: Paged, __: Sequence[Mapping[str, Any]]) -> None:
+        raise Killed
+
+    here.submitted("a1", 0, NOW - timedelta(hours=50))
+    here.judge(NOW)
+    with monkeypatch.context() as death:
+        death.setattr(Paged, "add", dies)
+        with pytest.raises(Killed):
+            Pager(here.settings, here.agreement, connect(here.settings.ledger), watch).handle(
+                Alert.model_validate(alert("MutualSLAOverdue", owner="m0"))
+            )
+    watch.at = NOW + timedelta(minutes=5)
+    for _ in range(2):
+        assert post(client(here, watch), alert("MutualSLAOverdue", owner="m0")) == 200
+    one, two = (key for path, _, key in sink.received if path == "/m0")
+    assert one == two != ""
 
 
 def test_what_rebuild_wrote_pages_nobody_until_there_is_news_of_it(here: Installation, sink: Sink, watch: Watch) -> None:
