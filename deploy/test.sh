@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 if (($#)); then
     exec .venv/bin/pytest "$@"
 fi
-beside=(tests/stream/*_kafka.py tests/integration/test_{alertmanager,boards,ledger_writer,rebuild,three_brokers,track_kafka}.py)
+beside=(tests/stream/*_kafka.py tests/integration/test_{alertmanager,boards,rebuild,three_brokers,track_kafka}.py)
 words=$(mktemp)
 set -m  # a process group of its own, to be ended as one
 {
