@@ -27,6 +27,7 @@ from streams.receipt import Body, Said
 VERSIONS = ("policy_version", "calendar_version", "people_version")
 TOTALS = ("elapsed_us", "business_us")  #: of what has not ended they move with every tick
 RUNNING = ("intervals", "arithmetic")  #: and so do these of its receipt
+INSTANTS = instants(obligation, SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,6 @@ def _to_look_at(
             del given[row[0]]
         else:
             yield row[0], bool(as_it_was)
-
-
-INSTANTS = instants(obligation, SAID)
 
 
 def without_facts(
@@ -211,36 +209,29 @@ def _cause(row: Row, body: Body, fields: tuple[str, ...]) -> Cause:
 
 
 def _is_altered(row: Row) -> bool:
+    said = _as_body(row)
+    return said is None or said.digest != row["digest"]
+
+
+def _as_body(row: Row) -> Obligation | None:
+    """None of a row whose words cannot be read."""
     try:
-        return bool(_as_body(row).digest != row["digest"])
+        return Obligation.model_validate({**{name: row[name] for name in SAID}, "receipt": row["receipt"]})
     except (ValidationError, TypeError):
-        return True
-
-
-def _as_body(row: Row) -> Obligation:
-    return Obligation.model_validate({**{name: row[name] for name in SAID}, "receipt": row["receipt"]})
+        return None
 
 
 def _not_from_facts(conn: Connection, row: Row, place: Place, cause: Cause = Cause.NOT_FROM_FACTS) -> Difference:
     """It no longer applies, in its own words, or in those of its newest revision if its own were altered."""
     revised = newest_revision(conn, row["obligation_id"])
-    words = [one for one in (row, revised) if one is not None and not _is_altered(one)]
-    words += [row] if not words and _is_readable(row) else []
-    body: Body | None = None  # not even its own words can be read
-    if words:
-        body = no_longer(_as_body(words[0]).model_dump_json(exclude_none=True)).model_dump(exclude_none=True)
+    said = _as_body(next((one for one in (row, revised) if one is not None and not _is_altered(one)), row))
+    body: Body | None = None
+    if said is not None:
+        body = no_longer(said.model_dump_json(exclude_none=True)).model_dump(exclude_none=True)
     told = row if body is None else {"application_id": None, **body}
     subject = (row["obligation_id"], place.partition, told["requisition_id"], told["application_id"])
     told_of = {"in_ledger": row["verdict"], "body": body, "fingerprint": GONE, "instead_of": place_of(row)}
     return Difference(cause, *subject, **told_of)
-
-
-def _is_readable(row: Row) -> bool:
-    try:
-        _as_body(row)
-    except (ValidationError, TypeError):
-        return False
-    return True
 
 
 def _application_not_from_facts(row: Row, place: Place) -> Difference:

@@ -89,4 +89,5 @@ class Strays:
 
 
 def place_of(row: Row) -> tuple[int, int]:
+    """Partition and offset that a row has, as it has them."""
     return row["source_partition"], row["source_offset"]

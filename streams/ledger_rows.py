@@ -95,16 +95,17 @@ def stored(conn: Connection, query: Select[Any], key: Column[Any], ids: Sequence
             yield from cursor
 
 
-def decoded(row: Sequence[Any], instants: Sequence[int]) -> list[Any]:
-    """The values of a row whose `instants` are the text that SQLite has of them, or instants already."""
+def decoded(row: Sequence[Any], where: Sequence[int]) -> list[Any]:
+    """The values of a row with instants at `where`, which are the text that SQLite has of them, or instants already."""
     told = list(row)
-    for number in instants:
+    for number in where:
         if isinstance(told[number], str):
             told[number] = datetime.fromisoformat(told[number])
     return told
 
 
 def instants(table: Table, names: Iterable[str]) -> tuple[int, ...]:
+    """Where among these columns of a table instants are, for `decoded`."""
     return tuple(number for number, name in enumerate(names) if isinstance(table.c[name].type, UtcInstant))
 
 

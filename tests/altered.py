@@ -199,13 +199,7 @@ class Altered:
             first = dict(
                 self.conn.execute(select(holding).where(H.application_id == row["application_id"])).mappings().first() or {}
             )
-            value = (
-                "acme/nobody"
-                if column.name == "application_id"
-                else 77
-                if column.name == "seq"
-                else another(column, first[column.name])
-            )
+            value = {"application_id": "acme/nobody", "seq": 77}.get(column.name, another(column, first[column.name]))
             where = (H.application_id == first["application_id"], H.seq == first["seq"])
             self.conn.execute(update(holding).where(*where).values({column.name: value}))
             self._note(row["application_id"], f"holding: {column.name}")
